@@ -1,0 +1,53 @@
+/** How a compute node joins the fleet and stays in it. */
+import type { VmUuid } from './ids.js';
+import type { ObservedState } from './report.js';
+
+export interface GpuInventory {
+  readonly model: string;
+  readonly count: number;
+}
+
+/** What a node has to give, before any allocation ratio. */
+export interface NodeCapacity {
+  readonly cpus: number;
+  readonly memoryMib: number;
+  readonly diskGib: number;
+  readonly gpus: readonly GpuInventory[];
+}
+
+/** Sent with a join token the first time, with the node's own key ever after. */
+export interface RegisterRequest {
+  readonly name: string;
+  readonly region: string;
+  readonly hypervisor: string;
+  /** Whether guests run on the processor (`kvm`), are emulated (`tcg`) or do not exist (`none`). */
+  readonly acceleration: 'kvm' | 'tcg' | 'none';
+  readonly protocolVersion: number;
+  readonly capacity: NodeCapacity;
+}
+
+export interface RegisterAnswer {
+  /** Only in the answer to a join token: the node's own key. The worker keeps it; the conductor keeps its hash. */
+  readonly nodeKey?: string;
+  /** Raised with each registration; a process with an older session is refused, so a name never has two workers. */
+  readonly session: number;
+  readonly queue: string;
+  readonly heartbeatSeconds: number;
+  /** After this long without a heartbeat the node is DOWN and gets no new VMs. */
+  readonly leaseSeconds: number;
+}
+
+/** One domain that is Baton's, as the hypervisor has it. */
+export interface InventoryItem {
+  readonly vmUuid: VmUuid;
+  readonly incarnationId: number;
+  readonly state: Extract<ObservedState, 'running' | 'stopped'>;
+}
+
+export interface Heartbeat {
+  readonly session: number;
+  /** SHA-256 over the sorted inventory. */
+  readonly inventoryDigest: string;
+  /** Present when the digest changed since the last heartbeat that was answered. */
+  readonly inventory?: readonly InventoryItem[];
+}

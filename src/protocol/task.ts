@@ -1,0 +1,60 @@
+/**
+ * What the conductor asks of a compute worker, over the task bus.
+ *
+ * A task is a level, not an edge: it carries the whole desired state of one VM and a generation. Converging twice is
+ * harmless and the newest generation wins, so a message may be lost, repeated, late or out of order.
+ */
+import type { IncarnationId, TaskId, VmId, VmUuid } from './ids.js';
+
+/** Raised when a field changes its meaning; new optional fields do not raise it. */
+export const PROTOCOL_VERSION = 1;
+
+/** What the VM's power shall be; `absent` removes the domain and everything it owned on the node. */
+export type DesiredPower = 'running' | 'stopped' | 'absent';
+
+/** One downloadable file of an image. A relative `url` is resolved against the conductor and fetched with the node's key. */
+export interface ImageFile {
+  readonly url: string;
+  /** Hex digest of the whole file: the name it has in the node's cache. */
+  readonly sha256: string;
+}
+
+export interface ImageSpec {
+  readonly name: string;
+  readonly disk: ImageFile & { readonly format: 'qcow2' | 'raw' };
+  /** Direct kernel boot, where the image brings its kernel beside the disk. */
+  readonly kernel?: ImageFile;
+  readonly initrd?: ImageFile;
+  readonly kernelArguments?: string;
+}
+
+export interface GpuSpec {
+  readonly model: string;
+  readonly count: number;
+}
+
+/** Everything a worker needs to know to make a VM; user data and keys travel by the metadata service instead. */
+export interface VmSpec {
+  readonly name: string;
+  readonly power: DesiredPower;
+  readonly vcpus: number;
+  readonly memoryMib: number;
+  /** Size of the root disk; the overlay never gets smaller than its base image. */
+  readonly diskGib: number;
+  readonly gpu?: GpuSpec;
+  readonly image: ImageSpec;
+  /** Public address that the node maps 1:1 to the VM's fixed address. */
+  readonly floatingIp?: string;
+}
+
+/** The message in a node's queue. */
+export interface ConvergeTask {
+  readonly version: typeof PROTOCOL_VERSION;
+  readonly taskId: TaskId;
+  readonly vmId: VmId;
+  readonly vmUuid: VmUuid;
+  readonly incarnationId: IncarnationId;
+  /** Raised by one with every change of the desired state of the VM. */
+  readonly generation: number;
+  readonly spec: VmSpec;
+}
