@@ -11,6 +11,9 @@ import type { ConvergeTask } from '../protocol/task.js';
 /** `unroutable`: nobody has declared a queue of that name; the message is dropped and the publisher keeps the task. */
 export type PublishOutcome = 'confirmed' | 'unroutable';
 
+/** A message is delivered once, and then again at most this often before it becomes a dead letter. */
+export const REDELIVERY_LIMIT = 5;
+
 export interface Delivery {
   readonly task: ConvergeTask;
   /** The message was delivered before and not acknowledged. */
