@@ -1,0 +1,16 @@
+import { Column, CreateDateColumn, Entity, PrimaryGeneratedColumn, Unique } from 'typeorm';
+import type { OrganizationId } from '../../protocol/ids.js';
+
+/** A tenant: what one organization owns, no other can see. */
+@Entity()
+@Unique(['name'])
+export class Organization {
+  @PrimaryGeneratedColumn('identity', { type: 'int' })
+  id: OrganizationId;
+
+  @Column('text')
+  name: string;
+
+  @CreateDateColumn({ type: 'timestamptz' })
+  createdAt: Date;
+}

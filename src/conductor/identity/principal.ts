@@ -1,0 +1,22 @@
+/** Who is asking. The organization comes from the key and from nowhere else. */
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { ComputeNodeId, OrganizationId, UserId } from '../../protocol/ids.js';
+
+export interface Principal {
+  readonly organizationId: OrganizationId;
+  readonly userId: UserId;
+}
+
+/** A compute worker, by its node's own key. */
+export interface NodePrincipal {
+  readonly nodeId: ComputeNodeId;
+  readonly nodeName: string;
+  /** The node's latest session. */
+  readonly session: number;
+}
+
+const requestUser = (_: unknown, context: ExecutionContext): unknown =>
+  context.switchToHttp().getRequest<{ user: unknown }>().user;
+
+/** The caller, as the guard of the route found it: a `Principal` or a `NodePrincipal`. */
+export const Caller = createParamDecorator(requestUser);

@@ -1,0 +1,64 @@
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import type { ComputeNodeId, IncarnationId, VmId } from '../../protocol/ids.js';
+import { ComputeNode } from '../fleet/compute-node.entity.js';
+import type { PlacementExplanation } from '../scheduling/placement.js';
+import { VirtualMachine } from './virtual-machine.entity.js';
+
+/**
+ * One life of one VM on one node, with the claim that it holds there. A VM has at most one that has not ended; what
+ * a node uses is the sum of the claims held on it (`baton admin fsck` compares them).
+ */
+@Entity()
+@Index('uq_incarnation_live', ['virtualMachineId'], { unique: true, where: '"ended_at" IS NULL' })
+@Index('idx_incarnation_node', ['computeNodeId'], { where: '"claimed"' })
+@Index('idx_incarnation_vm', ['virtualMachineId'])
+@Check('ck_incarnation_claim_ends', '"ended_at" IS NULL OR NOT "claimed"')
+export class Incarnation {
+  /** From the sequence `incarnation_id_seq`, drawn before the insert: the task names it. */
+  @PrimaryColumn('int')
+  id: IncarnationId;
+
+  @Column('int')
+  @ForeignKey(() => VirtualMachine)
+  virtualMachineId: VmId;
+
+  @Column('int')
+  @ForeignKey(() => ComputeNode)
+  computeNodeId: ComputeNodeId;
+
+  @Column('boolean', { default: true })
+  claimed: boolean;
+
+  @Column('int')
+  vcpus: number;
+
+  @Column('int')
+  memoryMib: number;
+
+  @Column('int')
+  diskGib: number;
+
+  @Column('text', { nullable: true })
+  gpuModel: string | null;
+
+  @Column('int', { default: 0 })
+  gpuCount: number;
+
+  /** SHA-256 (hex) of the token in the guest's metadata URL; the token itself is known to the node alone. */
+  @Column('text', { nullable: true })
+  metadataTokenHash: string | null;
+
+  /** Sequence of the last accepted report; an older one is refused. */
+  @Column('bigint', { default: 0 })
+  lastSequence: string;
+
+  /** Why this node: how many nodes each filter left. */
+  @Column('jsonb', { nullable: true })
+  placement: PlacementExplanation | null;
+
+  @Column('timestamptz')
+  createdAt: Date;
+
+  @Column('timestamptz', { nullable: true })
+  endedAt: Date | null;
+}

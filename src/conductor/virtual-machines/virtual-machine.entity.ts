@@ -1,0 +1,93 @@
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
+import type { EnvironmentId, OrganizationId, UserId, VmId, VmUuid } from '../../protocol/ids.js';
+import type { DesiredPower } from '../../protocol/task.js';
+import { Flavor } from '../catalog/flavor.entity.js';
+import { Image } from '../catalog/image.entity.js';
+import { Environment } from '../environments/environment.entity.js';
+import { Organization } from '../identity/organization.entity.js';
+import { UserAccount } from '../identity/user-account.entity.js';
+import type { Observed, VmStatus } from './vm-status.js';
+
+/**
+ * A virtual machine: what its owner wants (`desiredPower`, `generation`: written by the API alone) and what a worker
+ * saw (`observed`, `observedGeneration`, `fixedIp`: written by reports alone). `status` is derived from both by
+ * `vm-status.ts` and stored so that lists can filter by it. The row outlives the VM, for events and usage.
+ */
+@Entity()
+@Unique(['uuid'])
+@Index('uq_virtual_machine_name', ['environmentId', 'name'], { unique: true, where: '"deleted_at" IS NULL' })
+@Index('idx_virtual_machine_live', ['organizationId', 'id'], { where: '"deleted_at" IS NULL' })
+@Check('ck_virtual_machine_generation', '"observed_generation" <= "generation"')
+export class VirtualMachine {
+  /** From the sequence `virtual_machine_id_seq`, drawn before the insert so that the answer is known beforehand. */
+  @PrimaryColumn('int')
+  id: VmId;
+
+  @Column('uuid')
+  uuid: VmUuid;
+
+  @Column('int')
+  @ForeignKey(() => Organization)
+  organizationId: OrganizationId;
+
+  @Column('int')
+  @ForeignKey(() => Environment)
+  environmentId: EnvironmentId;
+
+  @Column('int')
+  @ForeignKey(() => UserAccount)
+  userId: UserId;
+
+  @Column('text')
+  name: string;
+
+  @Column('int')
+  @ForeignKey(() => Flavor)
+  flavorId: number;
+
+  @Column('int')
+  @ForeignKey(() => Image)
+  imageId: number;
+
+  @Column('text', { nullable: true })
+  userData: string | null;
+
+  @Column('text', { nullable: true })
+  callbackUrl: string | null;
+
+  @Column('boolean')
+  portRandomization: boolean;
+
+  @Column('text')
+  desiredPower: DesiredPower;
+
+  @Column('int', { default: 1 })
+  generation: number;
+
+  @Column('text', { default: 'nothing' })
+  observed: Observed;
+
+  /** The generation that the last accepted report speaks of. */
+  @Column('int', { default: 0 })
+  observedGeneration: number;
+
+  @Column('text', { default: 'CREATING' })
+  status: VmStatus;
+
+  /** Why the VM is in ERROR, in words fit for its owner. */
+  @Column('text', { nullable: true })
+  fault: string | null;
+
+  @Column('text', { nullable: true })
+  fixedIp: string | null;
+
+  @Column('timestamptz')
+  createdAt: Date;
+
+  /** When the guest phoned home for the first time in its present incarnation. */
+  @Column('timestamptz', { nullable: true })
+  reachableAt: Date | null;
+
+  @Column('timestamptz', { nullable: true })
+  deletedAt: Date | null;
+}

@@ -1,0 +1,237 @@
+/**
+ * Every setting that Baton has: its name in the environment, its flag, its type and default, and what it means.
+ * `--print-config` prints this table; `load.ts` reads it. There is no other place where configuration comes from.
+ */
+import { z } from 'zod';
+
+export type Role = 'conductor' | 'compute';
+
+interface Setting<Schema extends z.ZodType> {
+  readonly env: string;
+  /** Long flag without the dashes. */
+  readonly flag?: string;
+  readonly schema: Schema;
+  readonly roles: readonly Role[];
+  readonly help: string;
+  /** Never printed. */
+  readonly secret?: true;
+}
+
+const setting = <Schema extends z.ZodType>(definition: Setting<Schema>): Setting<Schema> => definition;
+
+const both: readonly Role[] = ['conductor', 'compute'];
+const conductor: readonly Role[] = ['conductor'];
+const compute: readonly Role[] = ['compute'];
+
+const integer = (minimum: number, maximum: number) =>
+  z.coerce.number('must be a number').int('must be a whole number').min(minimum).max(maximum);
+
+const url = (...schemes: string[]) =>
+  z.string().refine(
+    (text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
+    `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+  );
+
+const dnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i, 'must be letters, digits and dashes, at most 63');
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+/** `A100-80G:4,H100:2` */
+const gpuList = z.string().transform((text, context) =>
+  list(text).map((item) => {
+    const match = /^([\w.+-]+):(\d+)$/.exec(item);
+    if (match) return { model: match[1]!, count: Number(match[2]) };
+    context.addIssue({ code: 'custom', message: `'${item}' must look like A100-80G:4` });
+    return z.NEVER;
+  }),
+);
+
+export const SETTINGS = {
+  environment: setting({
+    env: 'BATON_ENV',
+    schema: z.enum(['production', 'development']).default('production'),
+    roles: both,
+    help: 'In production, callbacks to loopback and private addresses cannot be allowed for all.',
+  }),
+  logLevel: setting({
+    env: 'BATON_LOG_LEVEL',
+    flag: 'log-level',
+    schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
+    roles: both,
+    help: 'How much is logged (JSON lines on standard error).',
+  }),
+  databaseUrl: setting({
+    env: 'DATABASE_URL',
+    schema: url('postgres', 'postgresql'),
+    roles: conductor,
+    secret: true,
+    help: 'PostgreSQL 14 or later. bin/up brings its own.',
+  }),
+  databasePool: setting({
+    env: 'BATON_DATABASE_POOL',
+    schema: integer(2, 200).default(12),
+    roles: conductor,
+    help: 'Most connections to the database that one conductor holds.',
+  }),
+  amqpUrl: setting({
+    env: 'AMQP_URL',
+    schema: url('amqp', 'amqps').optional(),
+    roles: both,
+    secret: true,
+    help: 'RabbitMQ. Without it only --all-in-one works, on the embedded task bus.',
+  }),
+  host: setting({
+    env: 'BATON_HOST',
+    flag: 'host',
+    schema: z.string().default('127.0.0.1'),
+    roles: conductor,
+    help: 'Address that the conductor listens on.',
+  }),
+  port: setting({
+    env: 'BATON_PORT',
+    flag: 'port',
+    schema: integer(0, 65535).default(8080),
+    roles: conductor,
+    help: 'Port that the conductor listens on; 0 takes a free one.',
+  }),
+  imageStore: setting({
+    env: 'BATON_IMAGE_STORE',
+    schema: z.string().default('var/images'),
+    roles: conductor,
+    help: 'Folder of the image files that the conductor serves to its workers, each named by its SHA-256.',
+  }),
+  cpuAllocationRatio: setting({
+    env: 'BATON_CPU_ALLOCATION_RATIO',
+    schema: z.coerce.number().min(1).max(64).default(4),
+    roles: conductor,
+    help: 'Virtual processors that may be claimed for each physical one.',
+  }),
+  placementPolicy: setting({
+    env: 'BATON_PLACEMENT_POLICY',
+    schema: z.enum(['spread', 'pack']).default('spread'),
+    roles: conductor,
+    help: 'Prefer the emptiest node, or the fullest that still fits.',
+  }),
+  egressAllow: setting({
+    env: 'BATON_EGRESS_ALLOW',
+    schema: z.string().default('').transform(list),
+    roles: conductor,
+    help: 'CIDR ranges, separated by commas, that callbacks may go to although they are not public addresses.',
+  }),
+  joinToken: setting({
+    env: 'BATON_JOIN_TOKEN',
+    schema: z.string().min(20, 'must have at least 20 characters').optional(),
+    roles: both,
+    secret: true,
+    help: 'Lets new compute nodes join. The conductor accepts it for any number of nodes; without it, tokens are made one at a time with `admin join-token`.',
+  }),
+  heartbeatSeconds: setting({
+    env: 'BATON_HEARTBEAT_SECONDS',
+    schema: z.coerce.number().min(0.1).max(60).default(3),
+    roles: conductor,
+    help: 'How often each node shall send a sign of life.',
+  }),
+  nodeLeaseSeconds: setting({
+    env: 'BATON_NODE_LEASE_SECONDS',
+    schema: z.coerce.number().min(0.5).max(600).default(15),
+    roles: conductor,
+    help: 'After this long without a sign of life a node is DOWN and gets no new VMs.',
+  }),
+  taskDeadlineSeconds: setting({
+    env: 'BATON_TASK_DEADLINE_SECONDS',
+    schema: integer(1, 3600).default(120),
+    roles: conductor,
+    help: 'A published task that was not reported on for this long is published again.',
+  }),
+  conductorUrl: setting({
+    env: 'BATON_CONDUCTOR_URL',
+    flag: 'conductor',
+    schema: url('http', 'https').default('http://127.0.0.1:8080'),
+    roles: compute,
+    help: 'Where the worker reaches the conductor.',
+  }),
+  nodeName: setting({
+    env: 'BATON_NODE_NAME',
+    flag: 'name',
+    schema: dnsLabel.optional(),
+    roles: compute,
+    help: 'Name of this compute node, unique in the fleet, also that of its queue. Default: the host name.',
+  }),
+  region: setting({
+    env: 'BATON_REGION',
+    flag: 'region',
+    schema: z.string().min(1).default('default-1'),
+    roles: compute,
+    help: 'Region that this compute node stands in.',
+  }),
+  hypervisor: setting({
+    env: 'BATON_HYPERVISOR',
+    flag: 'hypervisor',
+    schema: z.enum(['libvirt', 'simulated']).default('libvirt'),
+    roles: compute,
+    help: 'libvirt runs real guests; simulated pretends, for tests and for hosts without virtualization.',
+  }),
+  stateFolder: setting({
+    env: 'BATON_STATE_FOLDER',
+    flag: 'state',
+    schema: z.string().default('/var/lib/baton'),
+    roles: compute,
+    help: 'Where the worker keeps its key, image cache, disks and console logs. QEMU must be able to reach it.',
+  }),
+  concurrency: setting({
+    env: 'BATON_CONCURRENCY',
+    schema: integer(1, 256).default(8),
+    roles: compute,
+    help: 'Tasks that this worker carries out at the same time.',
+  }),
+  acceleration: setting({
+    env: 'BATON_ACCELERATION',
+    schema: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
+    roles: compute,
+    help: 'auto uses KVM if a probe guest boots under it, else emulation (TCG).',
+  }),
+  subnet: setting({
+    env: 'BATON_SUBNET',
+    schema: z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must look like 192.168.123.0/24').default('192.168.123.0/24'),
+    roles: compute,
+    help: "The guests' network on this node; the first address is the host's.",
+  }),
+  gpus: setting({
+    env: 'BATON_GPUS',
+    schema: gpuList.prefault(''),
+    roles: compute,
+    help: 'GPUs that this node offers, as MODEL:COUNT separated by commas.',
+  }),
+  simulatedCapacity: setting({
+    env: 'BATON_SIMULATED_CAPACITY',
+    schema: z
+      .string()
+      .regex(/^\d+:\d+:\d+$/, 'must look like CPUS:MEMORY_MIB:DISK_GIB')
+      .default('32:131072:2000')
+      .transform((text) => text.split(':').map(Number) as [number, number, number]),
+    roles: compute,
+    help: 'What a simulated node has: CPUS:MEMORY_MIB:DISK_GIB.',
+  }),
+  simulatedBootMs: setting({
+    env: 'BATON_SIMULATED_BOOT_MS',
+    schema: integer(0, 600_000).default(500),
+    roles: compute,
+    help: 'How long a simulated guest takes to start, in milliseconds.',
+  }),
+  simulatedFailureRate: setting({
+    env: 'BATON_SIMULATED_FAILURE_RATE',
+    schema: z.coerce.number().min(0).max(1).default(0),
+    roles: compute,
+    help: 'Share of simulated starts that fail.',
+  }),
+} as const;
+
+type Settings = typeof SETTINGS;
+export type SettingName = keyof Settings;
+
+/** The configuration of one process, typed by the table above. */
+export type Config = { readonly [Name in SettingName]: z.output<Settings[Name]['schema']> };
