@@ -1,0 +1,144 @@
+/**
+ * A consumer of one queue that comes back after a lost connection, a closed channel or a deleted queue. Owns its
+ * channel and the bookkeeping of what is in hand.
+ *
+ * A delivery belongs to the channel it came by: settling it after that channel is gone is ignored, because the broker
+ * has already given the message back. Settling twice is ignored too, since the broker would close the channel for it.
+ * After `cancel` the channel stays open until the last delivery in hand is settled.
+ */
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Logger } from 'pino';
+import type { Subscription } from '../task-bus.js';
+import type { RabbitMqConnection } from './connection.js';
+import { keepAlive, lossOf } from './keep-alive.js';
+
+export interface QueueDelivery {
+  readonly message: ConsumeMessage;
+  ack(): void;
+  requeue(): void;
+  /** On to the dead-letter exchange of the queue, if it has one. */
+  discard(): void;
+}
+
+export interface QueueOptions {
+  readonly queue: string;
+  readonly prefetch: number;
+  readonly declare: (channel: Channel) => Promise<void>;
+  readonly onMessage: (delivery: QueueDelivery) => void;
+}
+
+/** One life of the consumer, on one channel. */
+interface Consumption {
+  readonly channel: Channel;
+  readonly inHand: Set<number>;
+  open: boolean;
+  consumerTag?: string;
+}
+
+export class QueueSubscription implements Subscription {
+  private readonly stop = new AbortController();
+  private readonly firstStart: Promise<void>;
+  private current?: Consumption;
+
+  constructor(
+    private readonly connection: RabbitMqConnection,
+    private readonly options: QueueOptions,
+    private readonly logger: Logger,
+  ) {
+    this.firstStart = new Promise((resolve, reject) => {
+      const running = keepAlive(
+        (established) => this.session(() => (established(), resolve())),
+        this.stop.signal,
+        (reason, retryInMs) =>
+          logger.warn({ queue: options.queue, reason: reason.message, retryInMs }, 'not consuming, will retry'),
+      );
+      void running.then(() => reject(new Error(`The subscription to ${options.queue} was cancelled before it began.`)));
+    });
+    this.firstStart.catch(() => undefined);
+  }
+
+  /** Resolves after the first successful start; rejects if the subscription ends before. */
+  started(): Promise<void> {
+    return this.firstStart;
+  }
+
+  async cancel(): Promise<void> {
+    this.stop.abort();
+    const consumption = this.current;
+    if (!consumption?.open || consumption.consumerTag === undefined) return;
+    // A channel that closes meanwhile has ended the consumer as well.
+    await consumption.channel.cancel(consumption.consumerTag).catch(() => undefined);
+    this.closeIfIdle(consumption);
+  }
+
+  private async session(established: () => void): Promise<void> {
+    const connection = await this.connection.live(this.stop.signal);
+    const channel = await connection.createChannel();
+    const lost = lossOf(channel, 'the channel');
+    const consumption: Consumption = { channel, inHand: new Set(), open: true };
+    channel.on('close', () => (consumption.open = false));
+    this.current = consumption;
+    const cancelled = new Promise<void>((resolve) => {
+      this.stop.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    try {
+      await this.options.declare(channel);
+      await channel.prefetch(this.options.prefetch);
+      const deleted = this.startConsumer(consumption);
+      await deleted.started;
+      established();
+      await Promise.race([lost, deleted.gone, cancelled]);
+    } catch (error) {
+      if (consumption.open) await channel.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** `gone` rejects when the broker ends the consumer, as it does when the queue is deleted. */
+  private startConsumer(consumption: Consumption): { started: Promise<void>; gone: Promise<never> } {
+    let reject: (reason: Error) => void;
+    const gone = new Promise<never>((_resolve, rejectGone) => (reject = rejectGone));
+    gone.catch(() => undefined);
+    const started = consumption.channel
+      .consume(this.options.queue, (message) => {
+        if (message === null) reject(new Error('the broker ended the consumer: the queue was deleted'));
+        else this.receive(consumption, message);
+      })
+      .then(async ({ consumerTag }) => {
+        consumption.consumerTag = consumerTag;
+        if (this.stop.signal.aborted) await this.cancel();
+      });
+    return { started, gone };
+  }
+
+  private receive(consumption: Consumption, message: ConsumeMessage): void {
+    const { channel, inHand } = consumption;
+    const tag = message.fields.deliveryTag;
+    inHand.add(tag);
+    const settle = (how: () => void) => () => {
+      if (!consumption.open || !inHand.delete(tag)) return;
+      how();
+      this.closeIfIdle(consumption);
+    };
+    const delivery: QueueDelivery = {
+      message,
+      ack: settle(() => channel.ack(message)),
+      requeue: settle(() => channel.nack(message, false, true)),
+      discard: settle(() => channel.nack(message, false, false)),
+    };
+    // Between our cancel and the broker's answer more may arrive.
+    if (this.stop.signal.aborted) return delivery.requeue();
+    try {
+      this.options.onMessage(delivery);
+    } catch (error) {
+      this.logger.error({ queue: this.options.queue, err: error }, 'the message handler failed, delivering it again');
+      delivery.requeue();
+    }
+  }
+
+  private closeIfIdle(consumption: Consumption): void {
+    if (!this.stop.signal.aborted || !consumption.open || consumption.inHand.size > 0) return;
+    consumption.open = false;
+    void consumption.channel.close().catch(() => undefined);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * A server run for tests: started, awaited until it answers, stopped by its own process id, and never left behind
+ * when the test process exits. Its last output is kept, to say why it did not start.
+ */
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const OUTPUT_KEPT = 8_000;
+const STOP_PATIENCE_MS = 20_000;
+
+export interface ServerCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly options: Pick<SpawnOptions, 'env' | 'cwd' | 'uid' | 'gid'>;
+  readonly stopSignal: NodeJS.Signals;
+}
+
+export class ServerProcess {
+  private output = '';
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly command: ServerCommand,
+  ) {
+    const keep = (chunk: Buffer): void => void (this.output = (this.output + chunk.toString()).slice(-OUTPUT_KEPT));
+    child.stdout?.on('data', keep);
+    child.stderr?.on('data', keep);
+    process.once('exit', this.killNow);
+  }
+
+  static async start(command: ServerCommand): Promise<ServerProcess> {
+    const child = spawn(command.file, command.args, { ...command.options, stdio: ['ignore', 'pipe', 'pipe'] });
+    await once(child, 'spawn');
+    return new ServerProcess(child, command);
+  }
+
+  get running(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Asks `answers` again and again until it does not throw. */
+  async untilItAnswers(answers: () => Promise<void>, patienceMs: number): Promise<void> {
+    const deadline = Date.now() + patienceMs;
+    for (;;) {
+      if (!this.running) throw new Error(`${this.command.file} ended at once:\n${this.output}`);
+      try {
+        return await answers();
+      } catch (error) {
+        if (Date.now() > deadline) {
+          await this.stop('SIGKILL');
+          throw new Error(`${this.command.file} did not answer: ${(error as Error).message}\n${this.output}`);
+        }
+        await sleep(50);
+      }
+    }
+  }
+
+  async stop(signal: NodeJS.Signals = this.command.stopSignal): Promise<void> {
+    process.off('exit', this.killNow);
+    if (!this.running) return;
+    const exited = once(this.child, 'exit');
+    const impatience = setTimeout(this.killNow, STOP_PATIENCE_MS);
+    this.child.kill(signal);
+    await exited;
+    clearTimeout(impatience);
+  }
+
+  private readonly killNow = (): void => {
+    if (this.running) this.child.kill('SIGKILL');
+  };
+}
