@@ -10,7 +10,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Strategy } from 'passport-http-bearer';
 import { DataSource } from 'typeorm';
 import type { OrganizationId, UserId } from '../../protocol/ids.js';
-import type { Principal } from './principal.js';
+import type { KeyHolder } from './principal.js';
 import { hashSecret } from './secrets.js';
 
 /** The key that a request carries, whichever way it was sent. */
@@ -44,7 +44,7 @@ export class ApiKeyStrategy extends PassportStrategy(Strategy, 'api-key') {
     super.authenticate(bearerOnly(request));
   }
 
-  async validate(key: string): Promise<Principal | false> {
+  async validate(key: string): Promise<KeyHolder | false> {
     const [row] = await this.dataSource.query<KeyRow[]>(
       `SELECT id, organization_id, user_id, last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale
          FROM api_key WHERE key_hash = $1 AND (expires_at IS NULL OR expires_at > now())`,
@@ -52,7 +52,7 @@ export class ApiKeyStrategy extends PassportStrategy(Strategy, 'api-key') {
     );
     if (row === undefined) return false;
     if (row.stale) await this.dataSource.query('UPDATE api_key SET last_used_at = now() WHERE id = $1', [row.id]);
-    return { organizationId: row.organization_id, userId: row.user_id };
+    return { organizationId: row.organization_id, userId: row.user_id, apiKeyId: row.id };
   }
 }
 

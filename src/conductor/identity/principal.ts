@@ -7,6 +7,11 @@ export interface Principal {
   readonly userId: UserId;
 }
 
+/** A principal together with the key it came by: for what a key may do only within its own limits. */
+export interface KeyHolder extends Principal {
+  readonly apiKeyId: number;
+}
+
 /** A compute worker, by its node's own key. */
 export interface NodePrincipal {
   readonly nodeId: ComputeNodeId;

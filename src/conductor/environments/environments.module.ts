@@ -1,0 +1,12 @@
+/** Environments: the projects of an organization. */
+import { Module } from '@nestjs/common';
+import { IdentityModule } from '../identity/identity.module.js';
+import { EnvironmentsController } from './environments.controller.js';
+import { EnvironmentsService } from './environments.service.js';
+
+@Module({
+  imports: [IdentityModule],
+  controllers: [EnvironmentsController],
+  providers: [EnvironmentsService],
+})
+export class EnvironmentsModule {}

@@ -1,0 +1,128 @@
+/**
+ * Owns environments. Every statement names the organization, so that another's environment is as good as missing.
+ *
+ * Races: two creations of one name are told apart by the unique index. A deletion locks the row FOR UPDATE before it
+ * counts the contents; whoever puts something into an environment must therefore select it, with `deleted_at IS NULL`,
+ * FOR KEY SHARE or stronger in the same transaction, and will either be counted or find it gone.
+ */
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { OrganizationId } from '../../protocol/ids.js';
+import { violatesUnique } from '../database/unique-violation.js';
+import { alreadyExists, ApiError, badRequest, notFound } from '../http/api-error.js';
+import type { Page } from '../http/envelope.js';
+import { NameAvailability } from '../http/name-availability.js';
+import { containing } from '../http/page-query.js';
+import { misshapenEnvironmentName, refusedEnvironmentName } from './environment-name.js';
+import { environmentFields, type EnvironmentFields, type EnvironmentRow } from './environment.responses.js';
+
+const COLUMNS = 'e.id, e.name, e.created_at, r.name AS region, r.green_status';
+
+const LIVE = 'e.organization_id = $1 AND e.deleted_at IS NULL';
+
+const MATCHING = `FROM environment e JOIN region r ON r.id = e.region_id
+  WHERE ${LIVE} AND ($2::text IS NULL OR e.name ILIKE $2 OR r.name ILIKE $2 OR e.id::text = $3)`;
+
+@Injectable()
+export class EnvironmentsService {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async list(
+    organizationId: OrganizationId,
+    search: string | undefined,
+    page: Page | undefined,
+  ): Promise<{ environments: EnvironmentFields[]; count: number }> {
+    const filter = [organizationId, search === undefined ? null : containing(search), search ?? null];
+    const rows = await this.dataSource.query<EnvironmentRow[]>(
+      `SELECT ${COLUMNS} ${MATCHING} ORDER BY e.id LIMIT $4 OFFSET $5`,
+      [...filter, page?.pageSize ?? null, page === undefined ? 0 : (page.page - 1) * page.pageSize],
+    );
+    const count = page === undefined ? rows.length : await this.count(filter);
+    return { environments: rows.map(environmentFields), count };
+  }
+
+  private async count(filter: unknown[]): Promise<number> {
+    const [row] = await this.dataSource.query<[{ count: number }]>(`SELECT count(*)::int AS count ${MATCHING}`, filter);
+    return row.count;
+  }
+
+  async get(organizationId: OrganizationId, id: number): Promise<EnvironmentFields> {
+    const [row] = await this.dataSource.query<EnvironmentRow[]>(
+      `SELECT ${COLUMNS} FROM environment e JOIN region r ON r.id = e.region_id WHERE ${LIVE} AND e.id = $2`,
+      [organizationId, id],
+    );
+    if (row === undefined) throw notFound('The environment');
+    return environmentFields(row);
+  }
+
+  async create(organizationId: OrganizationId, name: string, region: string): Promise<EnvironmentFields> {
+    const [row] = await this.uniquelyNamed(name, () =>
+      this.dataSource.query<EnvironmentRow[]>(
+        `WITH e AS (
+           INSERT INTO environment (organization_id, region_id, name)
+           SELECT $1::int, id, $2::text FROM region WHERE name = $3
+           RETURNING *)
+         SELECT ${COLUMNS} FROM e JOIN region r ON r.id = e.region_id`,
+        [organizationId, name, region],
+      ),
+    );
+    if (row === undefined) throw new ApiError(404, `There is no region '${region}'. GET /v1/core/regions lists them.`);
+    return environmentFields(row);
+  }
+
+  async rename(organizationId: OrganizationId, id: number, name: string): Promise<EnvironmentFields> {
+    const [row] = await this.uniquelyNamed(name, () =>
+      this.dataSource.query<EnvironmentRow[]>(
+        `WITH e AS (UPDATE environment e SET name = $3 WHERE ${LIVE} AND e.id = $2 RETURNING *)
+         SELECT ${COLUMNS} FROM e JOIN region r ON r.id = e.region_id`,
+        [organizationId, id, name],
+      ),
+    );
+    if (row === undefined) throw notFound('The environment');
+    return environmentFields(row);
+  }
+
+  async delete(organizationId: OrganizationId, id: number): Promise<void> {
+    await this.dataSource.transaction(async (transaction) => {
+      const [environment] = await transaction.query<{ name: string }[]>(
+        `SELECT name FROM environment e WHERE ${LIVE} AND e.id = $2 FOR UPDATE`,
+        [organizationId, id],
+      );
+      if (environment === undefined) throw notFound('The environment');
+      const [contents] = await transaction.query<[{ virtual_machines: number; keypairs: number }]>(
+        `SELECT (SELECT count(*)::int FROM virtual_machine WHERE environment_id = $1 AND deleted_at IS NULL) AS virtual_machines,
+                (SELECT count(*)::int FROM keypair WHERE environment_id = $1) AS keypairs`,
+        [id],
+      );
+      if (contents.virtual_machines + contents.keypairs > 0)
+        throw new ApiError(
+          405,
+          `The environment '${environment.name}' is not empty: virtual machines: ${contents.virtual_machines}, ` +
+            `keypairs: ${contents.keypairs}. Delete them first.`,
+        );
+      await transaction.query('UPDATE environment SET deleted_at = now() WHERE id = $1', [id]);
+    });
+  }
+
+  async nameAvailability(organizationId: OrganizationId, name: string): Promise<NameAvailability> {
+    const misshapen = misshapenEnvironmentName(name);
+    if (misshapen !== undefined) throw badRequest(`The name ${misshapen}.`);
+    const refused = refusedEnvironmentName(name);
+    if (refused !== undefined) return new NameAvailability(name, `The name ${refused}`);
+    const taken = await this.dataSource.query<unknown[]>(
+      `SELECT 1 FROM environment e WHERE ${LIVE} AND e.name = $2`,
+      [organizationId, name],
+    );
+    return new NameAvailability(name, taken.length > 0 ? `There is already an environment '${name}'` : undefined);
+  }
+
+  private async uniquelyNamed<Result>(name: string, change: () => Promise<Result>): Promise<Result> {
+    try {
+      return await change();
+    } catch (error) {
+      if (violatesUnique(error, 'uq_environment_name'))
+        throw alreadyExists(`There is already an environment '${name}' in your organization. Choose another name.`);
+      throw error;
+    }
+  }
+}
