@@ -3,7 +3,7 @@
  *
  * A report speaks of one incarnation and carries a sequence that only grows: `session · 2³² + counter`, where the
  * session is handed out at registration. The conductor refuses what is older than the last one it accepted, so
- * reports may be repeated and reordered; a foreign incarnation is refused with 409.
+ * reports may be repeated and reordered.
  */
 import type { IncarnationId, TaskId } from './ids.js';
 
@@ -12,7 +12,8 @@ export type ObservedState = 'building' | 'running' | 'stopped' | 'absent' | 'fai
 
 export interface VmReport {
   readonly incarnationId: IncarnationId;
-  readonly taskId: TaskId;
+  /** Absent when no task asked for what is told: a guest that switched itself off. */
+  readonly taskId?: TaskId;
   readonly generation: number;
   readonly sequence: number;
   readonly observed: ObservedState;
@@ -29,8 +30,11 @@ export interface ReportBatch {
   readonly reports: readonly VmReport[];
 }
 
-/** `accepted`: the state is in the database. `stale`: an older or foreign one, refused; nothing will make it welcome. */
-export type ReportVerdict = 'accepted' | 'stale';
+/**
+ * `accepted`: the state is in the database. `stale`: something newer of this incarnation was accepted before.
+ * `ended`: the incarnation is over or never was on this node; what is left of it on the node shall go.
+ */
+export type ReportVerdict = 'accepted' | 'stale' | 'ended';
 
 export interface ReportBatchAnswer {
   /** One for each report, in order. */

@@ -8,6 +8,7 @@ import { Region } from '../catalog/region.entity.js';
  */
 @Entity()
 @Unique(['name'])
+@Unique(['keyHash'])
 @Check('ck_compute_node_vcpus', '"vcpus_used" BETWEEN 0 AND "vcpus_total"')
 @Check('ck_compute_node_memory', '"memory_mib_used" BETWEEN 0 AND "memory_mib_total"')
 @Check('ck_compute_node_disk', '"disk_gib_used" BETWEEN 0 AND "disk_gib_total"')

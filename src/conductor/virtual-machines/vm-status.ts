@@ -85,3 +85,16 @@ export function powerAndVmState(observed: Observed): { power_state: string | nul
       return { power_state: null, vm_state: null };
   }
 }
+
+export type VmAction = 'delete';
+
+/** In which states each action is taken; in all others it is refused with 400. */
+const ACTION_STATES: Readonly<Record<VmAction, readonly VmStatus[]>> = {
+  // As Infrahub: not while the VM is being made. Deleting again what is on its way out is no error.
+  delete: ['ACTIVE', 'SHUTOFF', 'ERROR', 'STARTING', 'STOPPING', 'DELETING'],
+};
+
+export const isAllowed = (action: VmAction, status: VmStatus): boolean => ACTION_STATES[action].includes(status);
+
+export const allowedActions = (status: VmStatus): VmAction[] =>
+  (Object.keys(ACTION_STATES) as VmAction[]).filter((action) => isAllowed(action, status));

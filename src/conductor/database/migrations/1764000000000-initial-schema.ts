@@ -167,6 +167,7 @@ const STATEMENTS = [
     "disk_gib_used" integer NOT NULL DEFAULT '0',
     "draining" boolean NOT NULL DEFAULT false,
     "created_at" TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now(),
+    CONSTRAINT "uq_compute_node_key_hash" UNIQUE ("key_hash"),
     CONSTRAINT "uq_compute_node_name" UNIQUE ("name"),
     CONSTRAINT "ck_compute_node_disk" CHECK ("disk_gib_used" BETWEEN 0 AND "disk_gib_total"),
     CONSTRAINT "ck_compute_node_memory" CHECK ("memory_mib_used" BETWEEN 0 AND "memory_mib_total"),

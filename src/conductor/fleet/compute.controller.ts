@@ -1,0 +1,62 @@
+/**
+ * What compute workers call, each with its node's own key. Not part of the public API. A node's organization-side
+ * reach is nil, and it may report only on what is placed on it.
+ */
+import { Body, Controller, Get, Headers, Param, Post, StreamableFile, UseGuards } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { RegisterAnswer } from '../../protocol/node.js';
+import type { ReportBatchAnswer } from '../../protocol/report.js';
+import { ApiError } from '../http/api-error.js';
+import { keyIn } from '../identity/api-key.strategy.js';
+import { Caller, type NodePrincipal } from '../identity/principal.js';
+import { Reports } from '../tasks/reports.js';
+import { HeartbeatBody, RegisterBody, ReportBatchBody } from './compute.dto.js';
+import { Heartbeats } from './heartbeats.js';
+import { ImageFiles } from './image-files.js';
+import { NodeKeyGuard } from './node-key.strategy.js';
+import { Registration } from './registration.js';
+
+function refuseOldSession(node: NodePrincipal, session: number): void {
+  if (session !== node.session)
+    throw new ApiError(409, `Another worker has registered as node ${node.nodeName}; this one must stop.`);
+}
+
+@Controller('compute')
+@ApiExcludeController()
+export class ComputeController {
+  constructor(
+    private readonly registration: Registration,
+    private readonly heartbeats: Heartbeats,
+    private readonly reports: Reports,
+    private readonly imageFiles: ImageFiles,
+  ) {}
+
+  @Post('register')
+  async register(@Body() body: RegisterBody, @Headers() headers: IncomingHttpHeaders): Promise<RegisterAnswer> {
+    const secret = keyIn(headers);
+    if (secret === undefined) throw new ApiError(401, 'Send the join token or the node key as Authorization: Bearer.');
+    return this.registration.register(body, secret);
+  }
+
+  @Post('heartbeat')
+  @UseGuards(NodeKeyGuard)
+  async heartbeat(@Body() body: HeartbeatBody, @Caller() node: NodePrincipal): Promise<{ status: true }> {
+    refuseOldSession(node, body.session);
+    await this.heartbeats.beat(node.nodeId, body);
+    return { status: true };
+  }
+
+  @Post('reports')
+  @UseGuards(NodeKeyGuard)
+  async report(@Body() body: ReportBatchBody, @Caller() node: NodePrincipal): Promise<ReportBatchAnswer> {
+    refuseOldSession(node, body.session);
+    return { verdicts: await this.reports.accept(node.nodeId, body.reports) };
+  }
+
+  @Get('image-files/:sha256')
+  @UseGuards(NodeKeyGuard)
+  async imageFile(@Param('sha256') sha256: string): Promise<StreamableFile> {
+    return this.imageFiles.open(sha256);
+  }
+}

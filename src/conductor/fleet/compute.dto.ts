@@ -1,0 +1,162 @@
+/** The protocol's messages, as validated on arrival: a worker is trusted no further than its own node. */
+import { Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  IsArray,
+  IsIn,
+  IsInt,
+  IsIP,
+  IsOptional,
+  IsString,
+  IsUUID,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  ValidateNested,
+} from 'class-validator';
+import type { IncarnationId, TaskId, VmUuid } from '../../protocol/ids.js';
+import type {
+  GpuInventory,
+  Heartbeat,
+  InventoryItem,
+  NodeCapacity,
+  RegisterRequest,
+} from '../../protocol/node.js';
+import type { ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
+
+const MAX_INT = 2 ** 31 - 1;
+
+class GpuInventoryBody implements GpuInventory {
+  @IsString()
+  @MaxLength(50)
+  model: string;
+
+  @IsInt()
+  @Min(1)
+  @Max(64)
+  count: number;
+}
+
+class NodeCapacityBody implements NodeCapacity {
+  @IsInt()
+  @Min(1)
+  @Max(65_536)
+  cpus: number;
+
+  @IsInt()
+  @Min(1)
+  @Max(MAX_INT)
+  memoryMib: number;
+
+  @IsInt()
+  @Min(0)
+  @Max(MAX_INT)
+  diskGib: number;
+
+  @IsArray()
+  @ArrayMaxSize(64)
+  @ValidateNested({ each: true })
+  @Type(() => GpuInventoryBody)
+  gpus: GpuInventoryBody[];
+}
+
+export class RegisterBody implements RegisterRequest {
+  @Matches(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i, { message: 'name must be letters, digits and dashes, at most 63' })
+  name: string;
+
+  @IsString()
+  @MaxLength(50)
+  region: string;
+
+  @IsString()
+  @MaxLength(50)
+  hypervisor: string;
+
+  @IsIn(['kvm', 'tcg', 'none'])
+  acceleration: RegisterRequest['acceleration'];
+
+  @IsInt()
+  @Min(1)
+  protocolVersion: number;
+
+  @ValidateNested()
+  @Type(() => NodeCapacityBody)
+  capacity: NodeCapacityBody;
+}
+
+class InventoryItemBody implements InventoryItem {
+  @IsUUID()
+  vmUuid: VmUuid;
+
+  @IsInt()
+  @Min(1)
+  @Max(MAX_INT)
+  incarnationId: number;
+
+  @IsIn(['running', 'stopped'])
+  state: InventoryItem['state'];
+}
+
+export class HeartbeatBody implements Heartbeat {
+  @IsInt()
+  session: number;
+
+  @IsString()
+  @MaxLength(64)
+  inventoryDigest: string;
+
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(10_000)
+  @ValidateNested({ each: true })
+  @Type(() => InventoryItemBody)
+  inventory?: InventoryItemBody[];
+}
+
+class VmReportBody implements VmReport {
+  @IsInt()
+  @Min(1)
+  @Max(MAX_INT)
+  incarnationId: IncarnationId;
+
+  @IsOptional()
+  @IsUUID()
+  taskId?: TaskId;
+
+  @IsInt()
+  @Min(1)
+  @Max(MAX_INT)
+  generation: number;
+
+  @IsInt()
+  @Min(1)
+  sequence: number;
+
+  @IsIn(['building', 'running', 'stopped', 'absent', 'failed'])
+  observed: ObservedState;
+
+  @IsOptional()
+  @IsIP(4)
+  fixedIp?: string;
+
+  @IsOptional()
+  @Matches(/^[0-9a-f]{64}$/, { message: 'metadataTokenHash must be a SHA-256 in hex' })
+  metadataTokenHash?: string;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(500)
+  reason?: string;
+}
+
+export class ReportBatchBody implements ReportBatch {
+  @IsInt()
+  session: number;
+
+  @IsArray()
+  @ArrayMaxSize(500)
+  @ValidateNested({ each: true })
+  @Type(() => VmReportBody)
+  reports: VmReportBody[];
+}

@@ -1,0 +1,16 @@
+import { Module } from '@nestjs/common';
+import { TasksModule } from '../tasks/tasks.module.js';
+import { ComputeController } from './compute.controller.js';
+import { FleetView } from './fleet-view.js';
+import { Heartbeats } from './heartbeats.js';
+import { ImageFiles } from './image-files.js';
+import { NodeKeyStrategy } from './node-key.strategy.js';
+import { Registration } from './registration.js';
+
+@Module({
+  imports: [TasksModule],
+  controllers: [ComputeController],
+  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, Registration],
+  exports: [FleetView],
+})
+export class FleetModule {}

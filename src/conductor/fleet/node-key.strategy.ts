@@ -1,0 +1,32 @@
+/** Authentication of compute workers: by the key that the node was issued when it joined. */
+import { Injectable } from '@nestjs/common';
+import { AuthGuard, PassportStrategy } from '@nestjs/passport';
+import type { Request } from 'express';
+import { Strategy } from 'passport-http-bearer';
+import { DataSource } from 'typeorm';
+import type { ComputeNodeId } from '../../protocol/ids.js';
+import { bearerOnly } from '../identity/api-key.strategy.js';
+import type { NodePrincipal } from '../identity/principal.js';
+import { hashSecret } from '../identity/secrets.js';
+
+@Injectable()
+export class NodeKeyStrategy extends PassportStrategy(Strategy, 'node-key') {
+  constructor(private readonly dataSource: DataSource) {
+    super();
+  }
+
+  override authenticate(request: Request): void {
+    super.authenticate(bearerOnly(request));
+  }
+
+  async validate(key: string): Promise<NodePrincipal | false> {
+    const [row] = await this.dataSource.query<{ id: ComputeNodeId; name: string; session: number }[]>(
+      'SELECT id, name, session FROM compute_node WHERE key_hash = $1',
+      [hashSecret(key)],
+    );
+    return row === undefined ? false : { nodeId: row.id, nodeName: row.name, session: row.session };
+  }
+}
+
+@Injectable()
+export class NodeKeyGuard extends AuthGuard('node-key') {}

@@ -1,0 +1,89 @@
+/**
+ * The HTTP edge: Fastify under NestJS, one validation pipe, one error filter, one OpenAPI document. It knows no
+ * feature; what it serves is the module it is given.
+ */
+import { ValidationPipe, type LoggerService, type Type, type DynamicModule, type ValidationError } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { randomUUID } from 'node:crypto';
+import { badRequest } from './api-error.js';
+import { ErrorFilter, sendError } from './error-filter.js';
+
+/** Larger than the largest legitimate body: 64 KiB of user data as JSON, twenty labels and keys. */
+const BODY_LIMIT_BYTES = 1024 * 1024;
+
+function describe(errors: readonly ValidationError[], path = ''): string[] {
+  return errors.flatMap((error) => {
+    const name = path === '' ? error.property : `${path}.${error.property}`;
+    const own = Object.entries(error.constraints ?? {}).map(([rule, text]) =>
+      rule === 'whitelistValidation'
+        ? `${name} is not a known field`
+        : text.replace(/^\S+/, (first) => (first === error.property ? name : first)),
+    );
+    return [...own, ...describe(error.children ?? [], name)];
+  });
+}
+
+export const validationPipe = (): ValidationPipe =>
+  new ValidationPipe({
+    whitelist: true,
+    forbidNonWhitelisted: true,
+    forbidUnknownValues: true,
+    transform: true,
+    stopAtFirstError: true,
+    exceptionFactory: (errors) => badRequest(`${describe(errors).join('; ')}. See /docs for what is accepted.`),
+  });
+
+export async function createApp(
+  module: Type | DynamicModule,
+  logger: LoggerService | false,
+): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT_BYTES,
+    // The peer's address is the one it connects from: no header can claim another.
+    trustProxy: false,
+    genReqId: () => randomUUID(),
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
+    forceCloseConnections: 'idle',
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    logger: logger === false ? false : logger,
+    abortOnError: false,
+  });
+  const fastify = adapter.getInstance();
+  fastify.addHook('onSend', async (request, reply) => {
+    void reply.header('x-request-id', request.id);
+  });
+  // An empty body with the JSON content type is what several clients send with DELETE and action calls.
+  fastify.removeContentTypeParser('application/json');
+  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    if (body === '') return done(null, undefined);
+    try {
+      done(null, JSON.parse(body as string));
+    } catch {
+      done(badRequest('The request body is not valid JSON.'));
+    }
+  });
+  fastify.setErrorHandler((error, request, reply) => sendError(error, request, reply));
+  app.useGlobalPipes(validationPipe());
+  app.useGlobalFilters(new ErrorFilter());
+  serveOpenApi(app);
+  return app;
+}
+
+function serveOpenApi(app: NestFastifyApplication): void {
+  const description = new DocumentBuilder()
+    .setTitle('Baton')
+    .setDescription('An open, self-hosted cloud with an API that Infrahub clients can use unchanged.')
+    .setVersion('1')
+    .addBearerAuth({ type: 'http', scheme: 'bearer' }, 'accessToken')
+    .addApiKey({ type: 'apiKey', in: 'header', name: 'api_key' }, 'apiKey')
+    .addSecurityRequirements('apiKey')
+    .addSecurityRequirements('accessToken')
+    .build();
+  SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, description), {
+    jsonDocumentUrl: 'openapi.json',
+    yamlDocumentUrl: 'openapi.yaml',
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * What a report changes: a pure function from a VM's state and one report to its next state, so that any order and
+ * any repetition of reports can be tried in a property test. The database work is in reports.ts.
+ */
+import type { TaskId } from '../../protocol/ids.js';
+import type { ReportVerdict, VmReport } from '../../protocol/report.js';
+import type { DesiredPower } from '../../protocol/task.js';
+import { deriveStatus, type Observed, type VmStatus } from '../virtual-machines/vm-status.js';
+
+/** The part of a VM and its incarnation that reports write, and what they are judged by. */
+export interface ReportedVm {
+  readonly desiredPower: DesiredPower;
+  readonly generation: number;
+  readonly observed: Observed;
+  readonly observedGeneration: number;
+  readonly status: VmStatus;
+  readonly fault: string | null;
+  readonly fixedIp: string | null;
+  readonly metadataTokenHash: string | null;
+  readonly lastSequence: number;
+  /** The incarnation is over and its claim released. */
+  readonly ended: boolean;
+  /** A task of the VM that reached its end: `failed` tells why in `fault`. */
+  readonly finishedTasks: readonly { readonly id: TaskId; readonly failed: boolean }[];
+}
+
+export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportVerdict; vm: ReportedVm } {
+  if (vm.ended) return { verdict: 'ended', vm };
+  // The very same report again: its first answer was lost on the way.
+  if (report.sequence === vm.lastSequence) return { verdict: 'accepted', vm };
+  if (report.sequence < vm.lastSequence) return { verdict: 'stale', vm };
+
+  const { observed } = report;
+  const observedGeneration = Math.min(report.generation, vm.generation);
+  const status = deriveStatus({ desiredPower: vm.desiredPower, generation: vm.generation, observed, observedGeneration });
+  const neverRan = vm.observed === 'nothing' || vm.observed === 'building';
+  const finished = observed !== 'building' && report.taskId !== undefined;
+  return {
+    verdict: 'accepted',
+    vm: {
+      ...vm,
+      observed,
+      observedGeneration,
+      status,
+      fault: status === 'ERROR' ? (report.reason ?? vm.fault ?? 'The virtual machine is gone from its node.') : null,
+      fixedIp: report.fixedIp ?? vm.fixedIp,
+      metadataTokenHash: report.metadataTokenHash ?? vm.metadataTokenHash,
+      lastSequence: report.sequence,
+      // A start that failed was undone by the worker; a VM that had run keeps its disk and its place.
+      ended: status === 'DELETED' || (observed === 'failed' && neverRan),
+      finishedTasks: finished
+        ? [...vm.finishedTasks, { id: report.taskId!, failed: observed === 'failed' }]
+        : vm.finishedTasks,
+    },
+  };
+}

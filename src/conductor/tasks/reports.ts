@@ -1,0 +1,182 @@
+/**
+ * Takes in what workers report: one transaction for a whole batch, three statements whatever its size. Owns the
+ * observed columns of VMs and incarnations, the end of tasks, and the release of claims when an incarnation ends.
+ *
+ * The race it excludes: reports and user requests about one VM. Both lock the VM's row first, in the order of ids, so
+ * a status is always derived from the latest desire and the latest observation.
+ */
+import { Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import type { ComputeNodeId, IncarnationId, OrganizationId, VmId } from '../../protocol/ids.js';
+import type { ReportVerdict, VmReport } from '../../protocol/report.js';
+import type { DesiredPower } from '../../protocol/task.js';
+import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
+import type { Observed, VmStatus } from '../virtual-machines/vm-status.js';
+import { writeStatusChanges, type StatusChange } from '../virtual-machines/vm-status-changes.js';
+import { foldReport, type ReportedVm } from './report-folding.js';
+
+interface ReportedRow {
+  readonly incarnation_id: IncarnationId;
+  readonly vm_id: VmId;
+  readonly organization_id: OrganizationId;
+  readonly name: string;
+  readonly desired_power: DesiredPower;
+  readonly generation: number;
+  readonly observed: Observed;
+  readonly observed_generation: number;
+  readonly status: VmStatus;
+  readonly fault: string | null;
+  readonly fixed_ip: string | null;
+  readonly metadata_token_hash: string | null;
+  readonly last_sequence: string;
+  readonly has_callback: boolean;
+}
+
+/** A status that the VM went through while the batch was folded. */
+interface Step {
+  readonly row: ReportedRow;
+  readonly from: ReportedVm;
+  readonly to: ReportedVm;
+}
+
+const LOCK = `
+  SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.generation, vm.observed,
+         vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
+         vm.callback_url IS NOT NULL AS has_callback
+    FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
+   WHERE i.id = ANY($1) AND i.compute_node_id = $2 AND i.ended_at IS NULL
+   ORDER BY vm.id FOR UPDATE OF vm, i`;
+
+const WRITE = `
+  WITH r AS (
+    SELECT * FROM json_to_recordset($1) AS r(vm_id int, incarnation_id int, observed text, observed_generation int, status text,
+      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, deleted boolean)
+  ), vm AS (
+    UPDATE virtual_machine vm
+       SET observed = r.observed, observed_generation = r.observed_generation, status = r.status, fault = r.fault,
+           fixed_ip = r.fixed_ip, deleted_at = CASE WHEN r.deleted THEN now() END
+      FROM r WHERE vm.id = r.vm_id
+  ), incarnation AS (
+    UPDATE incarnation i
+       SET metadata_token_hash = r.metadata_token_hash, last_sequence = r.last_sequence,
+           claimed = i.claimed AND NOT r.ended, ended_at = CASE WHEN r.ended THEN now() END
+      FROM r WHERE i.id = r.incarnation_id
+  ), released AS (
+    SELECT i.* FROM incarnation i JOIN r ON r.incarnation_id = i.id WHERE r.ended AND i.claimed
+  ), node AS (
+    UPDATE compute_node n
+       SET vcpus_used = n.vcpus_used - s.vcpus, memory_mib_used = n.memory_mib_used - s.memory_mib,
+           disk_gib_used = n.disk_gib_used - s.disk_gib
+      FROM (SELECT compute_node_id, sum(vcpus) AS vcpus, sum(memory_mib) AS memory_mib, sum(disk_gib) AS disk_gib
+              FROM released GROUP BY compute_node_id) s
+     WHERE n.id = s.compute_node_id
+  ), gpu AS (
+    UPDATE compute_node_gpu g SET used = g.used - s.gpu_count
+      FROM (SELECT compute_node_id, gpu_model, sum(gpu_count) AS gpu_count
+              FROM released WHERE gpu_model IS NOT NULL GROUP BY compute_node_id, gpu_model) s
+     WHERE g.compute_node_id = s.compute_node_id AND g.model = s.gpu_model
+  ), floating_ip AS (
+    UPDATE floating_ip f SET virtual_machine_id = NULL FROM r WHERE f.virtual_machine_id = r.vm_id AND r.deleted
+  )
+  UPDATE task t SET state = f.state, finished_at = now(), last_error = f.error
+    FROM json_to_recordset($2) AS f(id uuid, state text, error text)
+   WHERE t.id = f.id AND t.state IN ('pending', 'published')`;
+
+@Injectable()
+export class Reports {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly deliverer: CallbackDeliverer,
+  ) {}
+
+  /** @returns a verdict for each report, in order. A report on what is not placed on this node is `ended`. */
+  async accept(nodeId: ComputeNodeId, reports: readonly VmReport[]): Promise<ReportVerdict[]> {
+    if (reports.length === 0) return [];
+    let callbacks = false;
+    const verdicts = await this.dataSource.transaction(async (transaction) => {
+      const ids = [...new Set(reports.map((report) => report.incarnationId))];
+      const rows = await transaction.query<ReportedRow[]>(LOCK, [ids, nodeId]);
+      const folded = foldBatch(rows, reports);
+      await this.write(transaction, folded.changed);
+      const changes = statusChanges(folded.steps);
+      callbacks = changes.some((change) => change.hasCallback);
+      await writeStatusChanges(transaction, changes);
+      return folded.verdicts;
+    });
+    if (callbacks) this.deliverer.wake();
+    return verdicts;
+  }
+
+  private async write(transaction: EntityManager, changed: ReadonlyMap<ReportedRow, ReportedVm>): Promise<void> {
+    if (changed.size === 0) return;
+    const rows = [...changed].map(([row, vm]) => ({
+      vm_id: row.vm_id,
+      incarnation_id: row.incarnation_id,
+      observed: vm.observed,
+      observed_generation: vm.observedGeneration,
+      status: vm.status,
+      fault: vm.fault,
+      fixed_ip: vm.fixedIp,
+      metadata_token_hash: vm.metadataTokenHash,
+      last_sequence: vm.lastSequence,
+      ended: vm.ended,
+      deleted: vm.status === 'DELETED',
+    }));
+    const tasks = [...changed.values()].flatMap((vm) =>
+      vm.finishedTasks.map(({ id, failed }) => ({
+        id,
+        state: failed ? 'failed' : 'done',
+        error: failed ? vm.fault : null,
+      })),
+    );
+    await transaction.query(WRITE, [JSON.stringify(rows), JSON.stringify(tasks)]);
+  }
+}
+
+function foldBatch(rows: readonly ReportedRow[], reports: readonly VmReport[]) {
+  const states = new Map(rows.map((row) => [row.incarnation_id, { row, vm: toReportedVm(row) }]));
+  const changed = new Map<ReportedRow, ReportedVm>();
+  const steps: Step[] = [];
+  const verdicts = reports.map((report): ReportVerdict => {
+    const state = states.get(report.incarnationId);
+    if (state === undefined) return 'ended';
+    const { verdict, vm } = foldReport(state.vm, report);
+    if (vm === state.vm) return verdict;
+    steps.push({ row: state.row, from: state.vm, to: vm });
+    changed.set(state.row, vm);
+    state.vm = vm;
+    return verdict;
+  });
+  return { verdicts, changed, steps };
+}
+
+function toReportedVm(row: ReportedRow): ReportedVm {
+  return {
+    desiredPower: row.desired_power,
+    generation: row.generation,
+    observed: row.observed,
+    observedGeneration: row.observed_generation,
+    status: row.status,
+    fault: row.fault,
+    fixedIp: row.fixed_ip,
+    metadataTokenHash: row.metadata_token_hash,
+    lastSequence: Number(row.last_sequence),
+    ended: false,
+    finishedTasks: [],
+  };
+}
+
+const statusChanges = (steps: readonly Step[]): StatusChange[] =>
+  steps
+    .filter(({ from, to }) => from.status !== to.status)
+    .map(({ row, from, to }) => ({
+      vmId: row.vm_id,
+      organizationId: row.organization_id,
+      name: row.name,
+      from: from.status,
+      status: to.status,
+      observed: to.observed,
+      fault: to.fault,
+      userId: null,
+      hasCallback: row.has_callback,
+    }));

@@ -1,0 +1,18 @@
+import { Module } from '@nestjs/common';
+import { CallbacksModule } from '../callbacks/callbacks.module.js';
+import { EgressModule } from '../egress/egress.module.js';
+import { FleetModule } from '../fleet/fleet.module.js';
+import { IdempotencyModule } from '../idempotency/idempotency.module.js';
+import { TasksModule } from '../tasks/tasks.module.js';
+import { VirtualMachinesController } from './virtual-machines.controller.js';
+import { VmCreation } from './vm-creation.js';
+import { VmDeletion } from './vm-deletion.js';
+import { VmQueries } from './vm-queries.js';
+import { VmRequests } from './vm-request.js';
+
+@Module({
+  imports: [CallbacksModule, EgressModule, FleetModule, IdempotencyModule, TasksModule],
+  controllers: [VirtualMachinesController],
+  providers: [VmCreation, VmDeletion, VmQueries, VmRequests],
+})
+export class VirtualMachinesModule {}

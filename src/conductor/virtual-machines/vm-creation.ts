@@ -1,0 +1,277 @@
+/**
+ * Creates virtual machines: names resolved → nodes chosen → everything inserted at once → the relay woken.
+ *
+ * What it must never do: answer before the transaction is committed, or leave some of `count` VMs behind. Conductors
+ * race for the same capacity and the same names; both races are decided by the database in `insertVms`, and the loser
+ * looks again with a fresh picture of the fleet.
+ */
+import { Injectable } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import { DataSource } from 'typeorm';
+import { InjectConfig } from '../../config/config.module.js';
+import type { Config } from '../../config/settings.js';
+import type { ComputeNodeId, TaskId, VmUuid } from '../../protocol/ids.js';
+import type { VmSpec } from '../../protocol/task.js';
+import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
+import { DEADLOCK, sqlState, violatedUnique } from '../database/database-error.js';
+import { EgressPolicy } from '../egress/egress-policy.js';
+import { FleetView } from '../fleet/fleet-view.js';
+import { ApiError, alreadyExists } from '../http/api-error.js';
+import { Idempotency, type IdempotentRequest } from '../idempotency/idempotency.js';
+import type { Principal } from '../identity/principal.js';
+import { explainInWords } from '../scheduling/explain-in-words.js';
+import { place, type PlacementExplanation } from '../scheduling/placement.js';
+import type { PlacementRequest } from '../scheduling/placement-request.js';
+import { TaskRelay } from '../tasks/task-relay.js';
+import { CreateInstancesResponse, type CreateInstancesPayload, type InstanceFields } from './vm.dto.js';
+import { callbackBody } from './vm-callback.js';
+import { CLAIM_LOST, insertVms, type NewVm, type NodeClaim, type VmInsertion } from './vm-insertion.js';
+import { VmRequests, type ResolvedRequest } from './vm-request.js';
+import { renderVm } from './vm-view.js';
+
+/** How often a lost race for capacity or for an assigned name is run again. */
+const ATTEMPTS = 8;
+
+interface FloatingIpRow {
+  readonly id: number;
+  readonly address: string;
+}
+
+interface Placed {
+  readonly nodes: readonly ComputeNodeId[];
+  readonly explanation: PlacementExplanation;
+}
+
+@Injectable()
+export class VmCreation {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly requests: VmRequests,
+    private readonly fleet: FleetView,
+    private readonly idempotency: Idempotency,
+    private readonly egress: EgressPolicy,
+    private readonly relay: TaskRelay,
+    private readonly deliverer: CallbackDeliverer,
+    @InjectConfig() private readonly config: Config,
+  ) {}
+
+  async create(
+    principal: Principal,
+    payload: CreateInstancesPayload,
+    idempotent?: IdempotentRequest,
+  ): Promise<CreateInstancesResponse> {
+    if (payload.callback_url !== undefined) this.egress.checkUrl(payload.callback_url);
+    for (let attempt = 1; ; attempt++) {
+      const first = idempotent && (await this.idempotency.firstAnswer<CreateInstancesResponse>(principal.organizationId, idempotent));
+      if (first !== undefined) return first;
+      const resolved = await this.requests.resolve(principal.organizationId, payload);
+      const placed = await this.place(resolved, attempt > 1);
+      try {
+        return await this.insert(principal, payload, resolved, placed, idempotent);
+      } catch (error) {
+        this.judge(error, payload, attempt);
+      }
+    }
+  }
+
+  /** Where the VMs would go, in words; nothing is claimed. @throws ApiError 409 when they would not fit. */
+  async explain(principal: Principal, payload: CreateInstancesPayload): Promise<string> {
+    const resolved = await this.requests.resolve(principal.organizationId, payload);
+    return explainInWords((await this.place(resolved, true)).explanation);
+  }
+
+  private async place(resolved: ResolvedRequest, lookAgain: boolean): Promise<Placed> {
+    if (lookAgain) await this.fleet.refresh();
+    const request = placementRequest(resolved);
+    const options = { policy: this.config.placementPolicy, random: Math.random };
+    const result = place(await this.fleet.nodes(), request, options);
+    if ('placed' in result) return { nodes: result.placed, explanation: result.explanation };
+    // Before refusing, make sure that it was not the picture that was old.
+    if (!lookAgain) return this.place(resolved, true);
+    throw new ApiError(409, explainInWords(result.refused), 'no_capacity');
+  }
+
+  private async insert(
+    principal: Principal,
+    payload: CreateInstancesPayload,
+    resolved: ResolvedRequest,
+    placed: Placed,
+    idempotent: IdempotentRequest | undefined,
+  ): Promise<CreateInstancesResponse> {
+    if (payload.assign_floating_ip !== true) {
+      const { insertion, response } = assemble(principal, payload, resolved, placed, [], idempotent);
+      await insertVms(this.dataSource, insertion);
+      this.committed(insertion);
+      return response;
+    }
+    const { insertion, response } = await this.dataSource.transaction(async (transaction) => {
+      const addresses = await transaction.query<FloatingIpRow[]>(
+        `SELECT id, address FROM floating_ip WHERE region_id = $1 AND virtual_machine_id IS NULL
+          ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`,
+        [resolved.environment.region_id, resolved.names.length],
+      );
+      if (addresses.length < resolved.names.length)
+        throw new ApiError(
+          409,
+          `Region ${resolved.environment.region} has ${addresses.length} of ${resolved.names.length} floating IPs free. Release some, or create the VMs without assign_floating_ip.`,
+          'no_capacity',
+        );
+      const assembled = assemble(principal, payload, resolved, placed, addresses, idempotent);
+      await insertVms(transaction, assembled.insertion);
+      return assembled;
+    });
+    this.committed(insertion);
+    return response;
+  }
+
+  private committed(insertion: VmInsertion): void {
+    this.relay.wake();
+    if (insertion.callbackUrl !== null) this.deliverer.wake();
+    for (const claim of insertion.claims)
+      this.fleet.noteClaim(claim.node, { vcpus: claim.vcpus, memoryMib: claim.memory_mib, diskGib: claim.disk_gib });
+  }
+
+  /** Returns where trying again is right, throws what the client shall see otherwise. */
+  private judge(error: unknown, payload: CreateInstancesPayload, attempt: number): void {
+    const again = attempt < ATTEMPTS;
+    switch (violatedUnique(error)) {
+      // The same request arrived twice at once: the next round finds the first one's answer.
+      case 'pk_idempotency_key':
+        if (again) return;
+        break;
+      case 'uq_virtual_machine_name':
+        if (payload.name !== undefined)
+          throw alreadyExists(
+            `A virtual machine named ${payload.name}${(payload.count ?? 1) > 1 ? '-…' : ''} exists in environment ${payload.environment_name}. Choose another name, or leave it out to have one assigned.`,
+          );
+        if (again) return;
+    }
+    const state = sqlState(error);
+    if ((state === CLAIM_LOST || state === DEADLOCK) && again) return;
+    if (state === CLAIM_LOST)
+      throw new ApiError(503, 'Many VMs are being created at this moment. Try again shortly.', undefined, 1);
+    throw error;
+  }
+}
+
+function placementRequest({ environment, flavor, names }: ResolvedRequest): PlacementRequest {
+  return {
+    regionId: environment.region_id,
+    regionName: environment.region,
+    vcpus: flavor.cpu,
+    memoryMib: flavor.ram_mib,
+    diskGib: flavor.disk,
+    gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
+    count: names.length,
+  };
+}
+
+/** Everything there is to insert, and the answer: pure, so that nothing is decided inside the transaction. */
+function assemble(
+  principal: Principal,
+  payload: CreateInstancesPayload,
+  resolved: ResolvedRequest,
+  placed: Placed,
+  addresses: readonly FloatingIpRow[],
+  idempotent: IdempotentRequest | undefined,
+): { insertion: VmInsertion; response: CreateInstancesResponse } {
+  const { environment, flavor, image, keys, names } = resolved;
+  const createdAt = new Date();
+  const labels = payload.labels ?? [];
+  const callbackUrl = payload.callback_url ?? null;
+  const each = {
+    vcpus: flavor.cpu,
+    memory_mib: flavor.ram_mib,
+    disk_gib: flavor.disk,
+    gpu_model: flavor.gpu_count > 0 ? flavor.gpu : null,
+    gpu_count: flavor.gpu_count,
+  };
+
+  const instances: InstanceFields[] = [];
+  const vms = names.map((name, index): NewVm => {
+    const uuid = randomUUID() as VmUuid;
+    const address = addresses[index];
+    const instance = renderVm({
+      id: resolved.vmIds[index]!,
+      uuid,
+      organization_id: principal.organizationId,
+      name,
+      status: 'CREATING',
+      observed: 'nothing',
+      fault: null,
+      fixed_ip: null,
+      floating_ip: address?.address ?? null,
+      callback_url: callbackUrl,
+      port_randomization: payload.enable_port_randomization ?? true,
+      created_at: createdAt,
+      reachable_at: null,
+      environment,
+      flavor,
+      image_name: image.name,
+      key_names: keys.map((key) => key.name),
+      labels,
+    });
+    instances.push(instance);
+    const spec: VmSpec = {
+      name,
+      power: 'running',
+      vcpus: flavor.cpu,
+      memoryMib: flavor.ram_mib,
+      diskGib: flavor.disk,
+      gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
+      image: { name: image.name, ...image.files },
+      floatingIp: address?.address,
+    };
+    return {
+      id: resolved.vmIds[index]!,
+      uuid,
+      name,
+      incarnation_id: resolved.incarnationIds[index]!,
+      node: placed.nodes[index]!,
+      task_id: randomUUID() as TaskId,
+      spec,
+      floating_ip_id: address?.id ?? null,
+      callback_body: callbackUrl === null ? null : callbackBody(instance),
+    };
+  });
+
+  const response = new CreateInstancesResponse(names.length === 1 ? 'Creating VM' : `Creating ${names.length} VMs`);
+  response.instances = instances;
+  return {
+    response,
+    insertion: {
+      organizationId: principal.organizationId,
+      environmentId: environment.id,
+      userId: principal.userId,
+      flavorId: flavor.id,
+      imageId: image.id,
+      userData: payload.user_data ?? null,
+      callbackUrl,
+      portRandomization: payload.enable_port_randomization ?? true,
+      createdAt,
+      claims: claimsPerNode(placed.nodes, each),
+      each,
+      placement: placed.explanation,
+      vms,
+      keys,
+      labels,
+      idempotency: idempotent === undefined ? null : { ...idempotent, response },
+    },
+  };
+}
+
+function claimsPerNode(nodes: readonly ComputeNodeId[], each: Omit<NodeClaim, 'node'>): NodeClaim[] {
+  const counts = new Map<ComputeNodeId, number>();
+  for (const node of nodes) counts.set(node, (counts.get(node) ?? 0) + 1);
+  // In the order of their ids: statements that claim on several nodes lock them in the same order.
+  return [...counts]
+    .sort(([a], [b]) => a - b)
+    .map(([node, count]) => ({
+      node,
+      vcpus: each.vcpus * count,
+      memory_mib: each.memory_mib * count,
+      disk_gib: each.disk_gib * count,
+      gpu_model: each.gpu_model,
+      gpu_count: each.gpu_count * count,
+    }));
+}

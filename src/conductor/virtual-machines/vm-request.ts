@@ -1,0 +1,96 @@
+/**
+ * From the names in a creation request to the rows they mean, in one query that also draws the ids: everything that
+ * is to be inserted, and the answer itself, is known before the transaction begins.
+ */
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { IncarnationId, OrganizationId, RegionId, VmId } from '../../protocol/ids.js';
+import type { ImageSpec } from '../../protocol/task.js';
+import { badRequest, notFound } from '../http/api-error.js';
+import type { CreateInstancesPayload } from './vm.dto.js';
+import type { EnvironmentFacts, FlavorFacts } from './vm-view.js';
+import { memorableName, namesFor } from './vm-names.js';
+
+export interface KeyFacts {
+  readonly id: number;
+  readonly name: string;
+  readonly public_key: string;
+}
+
+/** A creation request with every name resolved. */
+export interface ResolvedRequest {
+  readonly environment: EnvironmentFacts & { readonly region_id: RegionId };
+  readonly flavor: FlavorFacts;
+  readonly image: { readonly id: number; readonly name: string; readonly files: Omit<ImageSpec, 'name'> };
+  readonly keys: readonly KeyFacts[];
+  readonly names: readonly string[];
+  readonly vmIds: readonly VmId[];
+  readonly incarnationIds: readonly IncarnationId[];
+}
+
+interface ResolutionRow {
+  readonly environment: ResolvedRequest['environment'] | null;
+  readonly flavor: FlavorFacts | null;
+  readonly image: ResolvedRequest['image'] | null;
+  readonly keys: KeyFacts[] | null;
+  readonly vm_ids: VmId[];
+  readonly incarnation_ids: IncarnationId[];
+}
+
+const RESOLVE = `
+  WITH environment AS (
+    SELECT e.id, e.name, e.region_id, r.name AS region, r.green_status
+      FROM environment e JOIN region r ON r.id = e.region_id
+     WHERE e.organization_id = $1 AND e.name = $2 AND e.deleted_at IS NULL)
+  SELECT (SELECT to_json(environment) FROM environment) AS environment,
+         (SELECT json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk,
+                                   'gpu', f.gpu, 'gpu_count', f.gpu_count)
+            FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3) AS flavor,
+         (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files)
+            FROM image i, environment
+           WHERE i.region_id = environment.region_id AND i.name = $4 AND i.deleted_at IS NULL
+             AND (i.organization_id = $1 OR i.organization_id IS NULL)
+           ORDER BY i.organization_id NULLS LAST LIMIT 1) AS image,
+         (SELECT json_agg(json_build_object('id', k.id, 'name', k.name, 'public_key', k.public_key))
+            FROM keypair k, environment WHERE k.environment_id = environment.id AND k.name = ANY($5)) AS keys,
+         ARRAY(SELECT nextval('virtual_machine_id_seq')::int FROM generate_series(1, $6)) AS vm_ids,
+         ARRAY(SELECT nextval('incarnation_id_seq')::int FROM generate_series(1, $6)) AS incarnation_ids`;
+
+@Injectable()
+export class VmRequests {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** @throws ApiError 404 for a name that means nothing here, 400 for a request that contradicts itself. */
+  async resolve(organizationId: OrganizationId, request: CreateInstancesPayload): Promise<ResolvedRequest> {
+    const count = request.count ?? 1;
+    const keyNames = [...new Set([...(request.key_names ?? []), ...(request.key_name ? [request.key_name] : [])])];
+    if (keyNames.length === 0) throw badRequest('Name at least one keypair in key_name or key_names.');
+    const names = namesFor(request.name ?? memorableName(), count);
+    if (names.at(-1)!.length > 50)
+      throw badRequest(`name is too long: ${names.at(-1)} has more than 50 characters.`);
+
+    const { environment_name, flavor_name, image_name } = request;
+    const parameters = [organizationId, environment_name, flavor_name, image_name, keyNames, count];
+    const [row] = (await this.dataSource.query<ResolutionRow[]>(RESOLVE, parameters)) as [ResolutionRow];
+    if (row.environment === null) throw notFound(`The environment ${quoted(environment_name)}`);
+    if (row.flavor === null) throw notFound(`The flavor ${quoted(flavor_name)} in region ${row.environment.region}`);
+    if (row.image === null) throw notFound(`The image ${quoted(image_name)} in region ${row.environment.region}`);
+    const keys = keyNames.map((name) => {
+      const key = row.keys?.find((candidate) => candidate.name === name);
+      if (key === undefined) throw notFound(`The keypair ${quoted(name)} in environment ${row.environment!.name}`);
+      return key;
+    });
+    return {
+      environment: row.environment,
+      flavor: row.flavor,
+      image: row.image,
+      keys,
+      names,
+      vmIds: row.vm_ids,
+      incarnationIds: row.incarnation_ids,
+    };
+  }
+}
+
+/** What the user typed, safe to show again. */
+const quoted = (name: string): string => JSON.stringify(name.slice(0, 60));

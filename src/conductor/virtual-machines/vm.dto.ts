@@ -1,0 +1,394 @@
+/** What goes in and comes out of `/v1/core/virtual-machines`. Names and types are Infrahub's, additions are marked. */
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { Transform, Type } from 'class-transformer';
+import {
+  ArrayMaxSize,
+  ArrayUnique,
+  IsArray,
+  IsBoolean,
+  IsIn,
+  IsInt,
+  IsOptional,
+  IsString,
+  Length,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+} from 'class-validator';
+import type { GreenStatus } from '../catalog/region.entity.js';
+import { Envelope, PagedEnvelope } from '../http/envelope.js';
+import { SearchQuery } from '../http/page-query.js';
+import { MaxBytes } from '../http/max-bytes.js';
+import { VM_NAME_PATTERN, VM_NAME_RULE } from './vm-names.js';
+import type { VmAction, VmStatus } from './vm-status.js';
+
+const LABEL_PATTERN = /^[^\p{C}/]{1,64}$/u;
+const LABEL_RULE = 'each label must have 1 to 64 printable characters and no slash';
+
+/** 64 KiB, as the metadata service and cloud-init take it. */
+const USER_DATA_BYTES = 65_536;
+
+export class CreateInstancesPayload {
+  @ApiPropertyOptional({ maxLength: 50, description: 'Without one, a memorable name is assigned.' })
+  @IsOptional()
+  @Matches(VM_NAME_PATTERN, { message: `name ${VM_NAME_RULE}` })
+  name?: string;
+
+  @ApiProperty({ description: 'Decides the region too.' })
+  @IsString()
+  @Length(1, 50)
+  environment_name: string;
+
+  @ApiProperty()
+  @IsString()
+  @Length(1, 100)
+  flavor_name: string;
+
+  @ApiProperty()
+  @IsString()
+  @Length(1, 100)
+  image_name: string;
+
+  @ApiPropertyOptional({ description: 'One keypair of the environment; needed unless key_names is given.' })
+  @IsOptional()
+  @IsString()
+  @Length(1, 50)
+  key_name?: string;
+
+  @ApiPropertyOptional({ type: [String], maxItems: 20, description: 'Several keypairs. An addition of Baton.' })
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(20)
+  @ArrayUnique()
+  @IsString({ each: true })
+  @Length(1, 50, { each: true })
+  key_names?: string[];
+
+  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 20, default: 1, description: 'Named NAME-1, NAME-2, …' })
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(20, { message: 'count must not be greater than 20; send several requests for more' })
+  count?: number;
+
+  @ApiPropertyOptional({ type: [String], maxItems: 20 })
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(20)
+  @ArrayUnique()
+  @Matches(LABEL_PATTERN, { each: true, message: LABEL_RULE })
+  labels?: string[];
+
+  @ApiPropertyOptional({ description: 'For cloud-init, as plain text, at most 64 KiB.' })
+  @IsOptional()
+  @IsString()
+  @MaxBytes(USER_DATA_BYTES)
+  user_data?: string;
+
+  @ApiPropertyOptional({ maxLength: 250, description: 'Gets one signed POST for each change of status.' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(250)
+  callback_url?: string;
+
+  @ApiPropertyOptional({ default: false })
+  @IsOptional()
+  @IsBoolean()
+  assign_floating_ip?: boolean;
+
+  @ApiPropertyOptional({ default: true })
+  @IsOptional()
+  @IsBoolean()
+  enable_port_randomization?: boolean;
+
+  @ApiPropertyOptional({ enum: [false], description: 'Bootable volumes are not offered yet.' })
+  @IsOptional()
+  @IsIn([false], { message: 'create_bootable_volume: bootable volumes are not offered yet; leave it out' })
+  create_bootable_volume?: false;
+
+  @ApiPropertyOptional({ type: [Object], maxItems: 0, description: 'Security rules are not offered yet.' })
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(0, { message: 'security_rules: security rules are not offered yet; leave them out' })
+  security_rules?: never[];
+}
+
+export class CreateQuery {
+  @ApiPropertyOptional({ description: 'Says where the VMs would be placed, or why not, and creates nothing.' })
+  @IsOptional()
+  @Transform(({ value }) => value === 'true' || value === '1' || value === '')
+  @IsBoolean()
+  dry_run?: boolean;
+}
+
+export class ListVmsQuery extends SearchQuery {
+  @ApiPropertyOptional({ description: 'Part of the name of an environment, or its id.' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(50)
+  environment?: string;
+
+  @ApiPropertyOptional({ default: false, description: 'The environment is named in full.' })
+  @IsOptional()
+  @Transform(({ value }) => value === 'true' || value === true)
+  @IsBoolean()
+  exact_environment_match?: boolean;
+
+  @ApiPropertyOptional({ type: [Number], description: 'Ids of firewalls, repeated or separated by commas.' })
+  @IsOptional()
+  @Transform(({ value }) => [value].flat().flatMap((item: string) => String(item).split(',')).map(Number))
+  @IsInt({ each: true })
+  exclude_firewalls?: number[];
+
+  @ApiPropertyOptional({ type: [String], description: 'VMs that carry all of these labels. An addition of Baton.' })
+  @IsOptional()
+  @Transform(({ value }) => [value].flat())
+  @ArrayMaxSize(20)
+  @Matches(LABEL_PATTERN, { each: true, message: LABEL_RULE })
+  label?: string[];
+}
+
+export class NameAvailabilityQuery {
+  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 20, default: 1 })
+  @IsOptional()
+  @Type(() => Number)
+  @IsInt()
+  @Min(1)
+  @Max(20)
+  count?: number;
+}
+
+class GreenFeatures {
+  @ApiProperty()
+  network_optimised: boolean;
+
+  @ApiProperty({ enum: ['GREEN', 'PARTIALLY_GREEN', 'NOT_GREEN'] })
+  green_status: GreenStatus;
+}
+
+class InstanceEnvironmentFields {
+  @ApiProperty({ type: 'integer' })
+  id: number;
+
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty({ type: 'integer' })
+  org_id: number;
+
+  @ApiProperty()
+  region: string;
+
+  @ApiProperty()
+  features: GreenFeatures;
+}
+
+class NamedFields {
+  @ApiProperty()
+  name: string;
+}
+
+class InstanceFlavorFields {
+  @ApiProperty({ type: 'integer' })
+  id: number;
+
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty({ type: 'integer' })
+  cpu: number;
+
+  @ApiProperty({ description: 'GB.' })
+  ram: number;
+
+  @ApiProperty({ type: 'integer', description: 'GB.' })
+  disk: number;
+
+  @ApiProperty({ type: 'integer' })
+  ephemeral: number;
+
+  @ApiProperty({ description: 'GPU model; empty for none.' })
+  gpu: string;
+
+  @ApiProperty({ type: 'integer' })
+  gpu_count: number;
+
+  @ApiProperty({ type: 'object', additionalProperties: { type: 'boolean' } })
+  features: Record<string, boolean>;
+
+  @ApiProperty({ type: [Object] })
+  labels: { id: number; label: string }[];
+}
+
+export class InstanceFields {
+  @ApiProperty({ type: 'integer' })
+  id: number;
+
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty({ enum: ['CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'SHUTOFF', 'ERROR', 'DELETING'] })
+  status: VmStatus;
+
+  @ApiProperty({ type: String, nullable: true })
+  power_state: string | null;
+
+  @ApiProperty({ type: String, nullable: true })
+  vm_state: string | null;
+
+  @ApiProperty()
+  environment: InstanceEnvironmentFields;
+
+  @ApiProperty()
+  image: NamedFields;
+
+  @ApiProperty({ description: "The image's name." })
+  os: string;
+
+  @ApiProperty()
+  flavor: InstanceFlavorFields;
+
+  @ApiProperty({ description: 'The first of key_names.' })
+  keypair: NamedFields;
+
+  @ApiProperty({ type: [String], description: 'An addition of Baton.' })
+  key_names: string[];
+
+  @ApiProperty({ type: [String] })
+  labels: string[];
+
+  @ApiProperty({ type: String, nullable: true })
+  fixed_ip: string | null;
+
+  @ApiProperty({ type: String, nullable: true })
+  floating_ip: string | null;
+
+  @ApiProperty({ enum: ['NO FLOATING IP', 'ATTACHING', 'ATTACHED'] })
+  floating_ip_status: string;
+
+  @ApiProperty()
+  requires_public_ip: boolean;
+
+  @ApiProperty()
+  port_randomization: boolean;
+
+  @ApiProperty({ enum: ['NO_FLOATING_IP', 'DISABLED'] })
+  port_randomization_status: string;
+
+  @ApiProperty({ type: [Object] })
+  security_rules: object[];
+
+  @ApiProperty({ type: [Object] })
+  volume_attachments: object[];
+
+  @ApiProperty()
+  features: GreenFeatures;
+
+  @ApiProperty({ type: String, nullable: true })
+  callback_url: string | null;
+
+  @ApiProperty({ type: 'integer', nullable: true })
+  contract_id: number | null;
+
+  @ApiProperty({ type: 'integer', nullable: true })
+  cluster_id: number | null;
+
+  @ApiProperty()
+  locked: boolean;
+
+  @ApiProperty()
+  is_snapshotting: boolean;
+
+  @ApiProperty({ description: 'UTC.', example: '2026-01-31T12:00:00' })
+  created_at: string;
+
+  @ApiProperty({ description: "Also the domain's UUID on its node. An addition of Baton." })
+  uuid: string;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Why the VM is in ERROR. An addition of Baton.' })
+  fault: string | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'When the guest phoned home. An addition of Baton.' })
+  reachable_at: string | null;
+
+  @ApiProperty({ type: [String], description: 'What can be done now. An addition of Baton.' })
+  allowed_actions: VmAction[];
+}
+
+export class CreateInstancesResponse extends Envelope {
+  @ApiProperty({ type: [InstanceFields] })
+  instances: InstanceFields[];
+}
+
+export class InstanceResponse extends Envelope {
+  @ApiProperty()
+  instance: InstanceFields;
+}
+
+export class InstancesResponse extends PagedEnvelope {
+  @ApiProperty({ type: [InstanceFields] })
+  instances: InstanceFields[];
+}
+
+export class NameAvailableModel {
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty()
+  available: boolean;
+
+  @ApiProperty()
+  message: string;
+}
+
+class AffectedInstance {
+  @ApiProperty({ type: 'integer' })
+  id: number;
+
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty({ description: 'Whether the action was taken.' })
+  accepted: boolean;
+
+  @ApiProperty({ description: 'Why not, where it was not.' })
+  message: string;
+}
+
+/** What an action by label did, VM by VM. */
+export class LabelActionResponse extends Envelope {
+  @ApiProperty({ type: [AffectedInstance] })
+  instances: AffectedInstance[];
+}
+
+export class InstanceEventsFields {
+  @ApiProperty({ type: 'integer' })
+  instance_id: number;
+
+  @ApiProperty({ type: 'integer', nullable: true, description: 'Null when the cloud itself did it.' })
+  user_id: number | null;
+
+  @ApiProperty({ type: 'integer' })
+  org_id: number;
+
+  @ApiProperty({ description: 'UTC.' })
+  time: string;
+
+  @ApiProperty({ enum: ['normal', 'warning'] })
+  type: string;
+
+  @ApiProperty({ example: 'InstanceCreationSuccess' })
+  reason: string;
+
+  @ApiProperty({ description: "The virtual machine's name." })
+  object: string;
+
+  @ApiProperty()
+  message: string;
+}
+
+export class InstanceEventsResponse extends Envelope {
+  @ApiProperty({ type: [InstanceEventsFields] })
+  instance_events: InstanceEventsFields[];
+}
