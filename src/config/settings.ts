@@ -194,11 +194,23 @@ export const SETTINGS = {
     roles: compute,
     help: 'auto uses KVM if a probe guest boots under it, else emulation (TCG).',
   }),
+  probeGuest: setting({
+    env: 'BATON_PROBE_GUEST',
+    schema: z.string().optional(),
+    roles: compute,
+    help: "Folder with the probe guest's vmlinuz and initrd.img, as guest-image/build.sh makes them. Without it `auto` emulates.",
+  }),
   subnet: setting({
     env: 'BATON_SUBNET',
     schema: z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must look like 192.168.123.0/24').default('192.168.123.0/24'),
     roles: compute,
     help: "The guests' network on this node; the first address is the host's.",
+  }),
+  metadataPort: setting({
+    env: 'BATON_METADATA_PORT',
+    schema: integer(1, 65535).default(8775),
+    roles: compute,
+    help: "Port, on the host's address in the guests' network, where guests fetch their metadata. Guests remember it: a change reaches each one at its next start.",
   }),
   gpus: setting({
     env: 'BATON_GPUS',

@@ -1,0 +1,81 @@
+/**
+ * The memory of the simulated hypervisor: one line for each change of a domain, the last one of a domain counts. Calls
+ * made at the same time share one write. A line is with the operating system before its call resolves, so it outlives
+ * the process (`kill -9`); it is not synced, since simulated guests do not outlive the host either.
+ *
+ * Opening rewrites the file to one line a domain, beside and then renamed. A last line that a crash cut off is the
+ * change of a call that never resolved: it is dropped.
+ */
+import { mkdir, open, readFile, rename, writeFile, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { IncarnationId, VmUuid } from '../../../protocol/ids.js';
+import type { InventoryItem } from '../../../protocol/node.js';
+
+export interface SimulatedDomain {
+  readonly vmUuid: VmUuid;
+  readonly incarnationId: IncarnationId;
+  readonly state: InventoryItem['state'];
+  readonly fixedIp: string;
+}
+
+type Line = SimulatedDomain | { readonly vmUuid: VmUuid; readonly removed: true };
+
+export class Journal {
+  private file: FileHandle | undefined;
+  private pending = '';
+  private nextWrite: Promise<void> | undefined;
+  private lastWrite: Promise<void> = Promise.resolve();
+
+  constructor(private readonly path: string) {}
+
+  /** @returns the domains that there are. */
+  async open(): Promise<Map<VmUuid, SimulatedDomain>> {
+    await mkdir(dirname(this.path), { recursive: true });
+    const domains = replay(await readIfPresent(this.path));
+    const compacted = `${this.path}.new`;
+    await writeFile(compacted, [...domains.values()].map((domain) => `${JSON.stringify(domain)}\n`).join(''));
+    await rename(compacted, this.path);
+    this.file = await open(this.path, 'a');
+    return domains;
+  }
+
+  append(line: Line): Promise<void> {
+    this.pending += `${JSON.stringify(line)}\n`;
+    this.nextWrite ??= this.lastWrite = this.lastWrite.catch(() => undefined).then(() => this.write());
+    return this.nextWrite;
+  }
+
+  async close(): Promise<void> {
+    await this.lastWrite;
+    await this.file?.close();
+    this.file = undefined;
+  }
+
+  private async write(): Promise<void> {
+    const lines = this.pending;
+    this.pending = '';
+    this.nextWrite = undefined;
+    if (!this.file) throw new Error('the simulated hypervisor is closed');
+    await this.file.appendFile(lines);
+  }
+}
+
+function replay(text: string): Map<VmUuid, SimulatedDomain> {
+  const domains = new Map<VmUuid, SimulatedDomain>();
+  for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
+    if (line === '') continue;
+    const change = JSON.parse(line) as Line;
+    if ('removed' in change) domains.delete(change.vmUuid);
+    else domains.set(change.vmUuid, change);
+  }
+  return domains;
+}
+
+async function readIfPresent(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The hypervisor port without guests: domains are rows in a journal that outlives the process, starting one takes the
+ * time it is told. For tests, benches and hosts without virtualization.
+ *
+ * It keeps every promise of the port that can be kept without a guest: calls may be repeated, a domain of another
+ * incarnation counts as none, and no two domains have one address. It must stay cheap at hundreds of VMs a second.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../../../config/settings.js';
+import type { VmUuid } from '../../../protocol/ids.js';
+import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
+import type { VmSpec } from '../../../protocol/task.js';
+import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
+import { AddressPool } from './address-pool.js';
+import { Journal, type SimulatedDomain } from './journal.js';
+import { misbehave, type Misbehaviours } from './misbehaviour.js';
+
+export interface SimulatedHypervisorOptions {
+  readonly journalPath: string;
+  readonly subnet: string;
+  readonly capacity: NodeCapacity;
+  readonly bootMs?: number;
+  /** Share of starts that fail, between 0 and 1. */
+  readonly failureRate?: number;
+  readonly misbehaviours?: Misbehaviours;
+}
+
+export class SimulatedHypervisor implements Hypervisor {
+  readonly name = 'simulated';
+  readonly acceleration = 'none';
+  /** May be changed while it runs. */
+  misbehaviours: Misbehaviours;
+  private domains = new Map<VmUuid, SimulatedDomain>();
+  private readonly addresses: AddressPool;
+  private readonly journal: Journal;
+  private readonly listeners: ((change: PowerChange) => void)[] = [];
+
+  constructor(private readonly options: SimulatedHypervisorOptions) {
+    this.misbehaviours = options.misbehaviours ?? {};
+    this.addresses = new AddressPool(options.subnet);
+    this.journal = new Journal(options.journalPath);
+  }
+
+  static fromConfig(config: Config): SimulatedHypervisor {
+    const [cpus, memoryMib, diskGib] = config.simulatedCapacity;
+    return new SimulatedHypervisor({
+      journalPath: join(config.stateFolder, 'simulated-domains.jsonl'),
+      subnet: config.subnet,
+      capacity: { cpus, memoryMib, diskGib, gpus: config.gpus },
+      bootMs: config.simulatedBootMs,
+      failureRate: config.simulatedFailureRate,
+    });
+  }
+
+  async open(): Promise<void> {
+    this.domains = await this.journal.open();
+    for (const { fixedIp } of this.domains.values()) this.addresses.occupy(fixedIp);
+  }
+
+  async close(): Promise<void> {
+    await this.journal.close();
+  }
+
+  async capacity(): Promise<NodeCapacity> {
+    return this.options.capacity;
+  }
+
+  async inventory(): Promise<readonly InventoryItem[]> {
+    const goesOn = await misbehave('inventory', this.misbehaviours.inventory);
+    return goesOn ? [...this.domains.values()].map(({ vmUuid, incarnationId, state }) => ({ vmUuid, incarnationId, state })) : [];
+  }
+
+  async state(identity: DomainIdentity): Promise<InventoryItem['state'] | undefined> {
+    const goesOn = await misbehave('state', this.misbehaviours.state);
+    return goesOn ? this.find(identity)?.state : undefined;
+  }
+
+  async define(identity: DomainIdentity, _spec: VmSpec, _metadataToken: string): Promise<{ fixedIp: string }> {
+    const goesOn = await misbehave('define', this.misbehaviours.define);
+    const present = this.find(identity);
+    if (present) return { fixedIp: present.fixedIp };
+    // Another life of the VM leaves its address to this one, as the lease of its MAC would.
+    const fixedIp = this.domains.get(identity.vmUuid)?.fixedIp ?? this.addresses.take();
+    if (goesOn) await this.put({ ...pick(identity), state: 'stopped', fixedIp });
+    return { fixedIp };
+  }
+
+  async start(identity: DomainIdentity): Promise<void> {
+    if (!(await misbehave('start', this.misbehaviours.start))) return;
+    if (!this.find(identity)) throw new HypervisorError('The virtual machine is not defined on its node.', true);
+    if (this.find(identity)?.state === 'running') return;
+    if (this.options.bootMs) await sleep(this.options.bootMs);
+    if (Math.random() < (this.options.failureRate ?? 0)) throw new HypervisorError('The simulated guest did not start.', false);
+    await this.change(identity, 'running');
+  }
+
+  async stop(identity: DomainIdentity): Promise<void> {
+    if (await misbehave('stop', this.misbehaviours.stop)) await this.change(identity, 'stopped');
+  }
+
+  async remove(identity: DomainIdentity): Promise<void> {
+    if (!(await misbehave('remove', this.misbehaviours.remove))) return;
+    const present = this.find(identity);
+    if (!present) return;
+    this.domains.delete(present.vmUuid);
+    await this.journal.append({ vmUuid: present.vmUuid, removed: true });
+    this.addresses.release(present.fixedIp);
+  }
+
+  onPowerChange(listener: (change: PowerChange) => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** As if the guest had shut itself down. */
+  async guestPowersOff(identity: DomainIdentity): Promise<void> {
+    await this.change(identity, 'stopped');
+    for (const listener of this.listeners) listener({ ...pick(identity), state: 'stopped' });
+  }
+
+  private find({ vmUuid, incarnationId }: DomainIdentity): SimulatedDomain | undefined {
+    const domain = this.domains.get(vmUuid);
+    return domain?.incarnationId === incarnationId ? domain : undefined;
+  }
+
+  private async change(identity: DomainIdentity, state: SimulatedDomain['state']): Promise<void> {
+    const domain = this.find(identity);
+    if (domain && domain.state !== state) await this.put({ ...domain, state });
+  }
+
+  private async put(domain: SimulatedDomain): Promise<void> {
+    this.domains.set(domain.vmUuid, domain);
+    await this.journal.append(domain);
+  }
+}
+
+const pick = ({ vmUuid, incarnationId }: DomainIdentity): DomainIdentity => ({ vmUuid, incarnationId });

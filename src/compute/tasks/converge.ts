@@ -1,0 +1,170 @@
+/**
+ * Brings one VM to what its task wants, and says so. The table below is the whole road for each desired power; every
+ * step looks before it does, so a task may be repeated after a crash between any two of them.
+ *
+ * Excluded races: the guest never starts before the conductor knows the hash of its metadata token and has confirmed
+ * that this incarnation still lives; a start that failed is undone only when the domain was made by this process and
+ * never ran, so nobody's data is ever removed but by an `absent` task or for an incarnation that has ended. Tasks of one
+ * VM do not run side by side: that is the caller's promise.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { ReportVerdict } from '../../protocol/report.js';
+import type { ConvergeTask, DesiredPower } from '../../protocol/task.js';
+import type { ReportDraft } from '../uplink/reporter.js';
+import { HypervisorError, type Hypervisor } from '../hypervisor/hypervisor.js';
+import { pauseAfter } from '../retry.js';
+import type { KnownVm } from './known-vms.js';
+
+type Step = (visit: Visit) => Promise<'next' | 'ended'>;
+
+const ROADS: Readonly<Record<DesiredPower, readonly Step[]>> = {
+  running: [look, updateRunning, prepare, start, reportRunning],
+  stopped: [look, prepareUnlessThere, stop, reportStopped],
+  absent: [remove, reportAbsent],
+};
+
+const ATTEMPTS = 3;
+const TOKEN_BYTES = 24;
+
+export interface ConvergePorts {
+  readonly hypervisor: Hypervisor;
+  readonly report: (draft: ReportDraft) => Promise<ReportVerdict>;
+  readonly logger: Logger;
+}
+
+interface Visit extends ConvergePorts {
+  readonly task: ConvergeTask;
+  readonly known: KnownVm;
+  /** What there was when the task was taken up. */
+  found?: Awaited<ReturnType<Hypervisor['state']>>;
+  fixedIp?: string;
+}
+
+/** Resolves when the task may be acknowledged. @throws what nobody foresaw: the task shall be delivered again. */
+export async function converge(task: ConvergeTask, known: KnownVm, ports: ConvergePorts): Promise<void> {
+  const visit: Visit = { ...ports, task, known };
+  try {
+    for (const step of ROADS[task.spec.power]) if ((await step(visit)) === 'ended') return;
+  } catch (error) {
+    if (!(error instanceof HypervisorError)) throw error;
+    await giveUp(visit, error);
+  }
+}
+
+async function look(visit: Visit): Promise<'next'> {
+  visit.found = await persistent(() => visit.hypervisor.state(visit.task));
+  return 'next';
+}
+
+/** A running guest is left running; what can change on it (its floating address) is applied by defining it again. */
+async function updateRunning(visit: Visit): Promise<'next' | 'ended'> {
+  const { hypervisor, task, known, found } = visit;
+  if (found !== 'running') return 'next';
+  known.madeUnstarted = undefined;
+  visit.fixedIp = (await persistent(() => hypervisor.define(task, task.spec, newToken()))).fixedIp;
+  return await reportRunning(visit);
+}
+
+async function prepareUnlessThere(visit: Visit): Promise<'next' | 'ended'> {
+  return visit.found === undefined ? await prepare(visit) : 'next';
+}
+
+/** The report and the disk take their time side by side; the guest starts only when both are there. */
+async function prepare(visit: Visit): Promise<'next' | 'ended'> {
+  const { hypervisor, task, known, found } = visit;
+  const token = newToken();
+  const metadataTokenHash = createHash('sha256').update(token).digest('hex');
+  if (found === undefined) known.madeUnstarted = task.incarnationId;
+  const [reported, defined] = await Promise.allSettled([
+    visit.report({ ...about(task), observed: 'building', metadataTokenHash }),
+    persistent(() => hypervisor.define(task, task.spec, token)),
+  ]);
+  if (reported.status === 'rejected') throw reported.reason;
+  if ((await heed(visit, reported.value)) === 'ended') return 'ended';
+  if (defined.status === 'rejected') throw defined.reason;
+  visit.fixedIp = defined.value.fixedIp;
+  return 'next';
+}
+
+async function start({ hypervisor, task, known }: Visit): Promise<'next'> {
+  await persistent(() => hypervisor.start(task));
+  known.madeUnstarted = undefined;
+  return 'next';
+}
+
+async function stop({ hypervisor, task }: Visit): Promise<'next'> {
+  await persistent(() => hypervisor.stop(task));
+  return 'next';
+}
+
+async function remove({ hypervisor, task, known }: Visit): Promise<'next'> {
+  await persistent(() => hypervisor.remove(task));
+  known.madeUnstarted = undefined;
+  return 'next';
+}
+
+function reportRunning(visit: Visit): Promise<'ended'> {
+  return conclude(visit, { observed: 'running', ...address(visit) });
+}
+
+function reportStopped(visit: Visit): Promise<'ended'> {
+  return conclude(visit, { observed: 'stopped', ...address(visit) });
+}
+
+function reportAbsent(visit: Visit): Promise<'ended'> {
+  return conclude(visit, { observed: 'absent' });
+}
+
+async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'reason'>): Promise<'ended'> {
+  await heed(visit, await visit.report({ ...about(visit.task), ...seen }));
+  return 'ended';
+}
+
+/** Only an accepted report lets the task go on. */
+async function heed(visit: Visit, verdict: ReportVerdict): Promise<'next' | 'ended'> {
+  if (verdict === 'accepted') return 'next';
+  const { hypervisor, task, known, logger } = visit;
+  const context = { vmUuid: task.vmUuid, incarnationId: task.incarnationId, taskId: task.taskId };
+  if (verdict === 'ended' && task.spec.power !== 'absent') {
+    await persistent(() => hypervisor.remove(task));
+    known.madeUnstarted = undefined;
+    logger.info(context, 'removed what there was of an incarnation that has ended');
+  }
+  if (verdict === 'stale') logger.info(context, 'dropped a task that newer news has overtaken');
+  return 'ended';
+}
+
+const about = ({ taskId, incarnationId, generation }: ConvergeTask) => ({ taskId, incarnationId, generation });
+
+const address = ({ fixedIp }: Visit) => (fixedIp === undefined ? {} : { fixedIp });
+
+async function giveUp(visit: Visit, error: HypervisorError): Promise<void> {
+  const { hypervisor, task, known, logger } = visit;
+  const context = { vmUuid: task.vmUuid, incarnationId: task.incarnationId, taskId: task.taskId };
+  logger.warn({ ...context, err: error }, `the VM cannot be made ${task.spec.power}`);
+  if (known.madeUnstarted === task.incarnationId) {
+    try {
+      await persistent(() => hypervisor.remove(task));
+      known.madeUnstarted = undefined;
+    } catch (left) {
+      // The failure is reported all the same: the heartbeat's inventory shows what is left behind.
+      logger.error({ ...context, err: left }, 'what was made for the VM could not be removed');
+    }
+  }
+  await conclude(visit, { observed: 'failed', reason: error.message });
+}
+
+async function persistent<Result>(call: () => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof HypervisorError) || !error.retryable || attempt === ATTEMPTS) throw error;
+      await sleep(pauseAfter(attempt));
+    }
+  }
+}
+
+const newToken = (): string => randomBytes(TOKEN_BYTES).toString('base64url');
