@@ -1,6 +1,6 @@
 /**
- * Two projects: `unit` (beside the code, no server needed) and `e2e` (under test/, against the servers that bin/test
- * starts). Run through `NODE_OPTIONS=--experimental-vm-modules`, because NestJS 12 is ESM only.
+ * Two projects: `unit` (beside the code, no server needed) and `e2e` (under test/, against one
+ * PostgreSQL and one RabbitMQ that the global setup starts). Run through `NODE_OPTIONS=--experimental-vm-modules`, because NestJS 12 is ESM only.
  */
 const shared = {
   testEnvironment: 'node',
@@ -12,6 +12,13 @@ const shared = {
 export default {
   projects: [
     { ...shared, displayName: 'unit', roots: ['<rootDir>/src'], testMatch: ['**/*.test.ts'] },
-    { ...shared, displayName: 'e2e', roots: ['<rootDir>/test'], testMatch: ['**/*.test.ts'] },
+    {
+      ...shared,
+      displayName: 'e2e',
+      roots: ['<rootDir>/test'],
+      testMatch: ['**/*.test.ts'],
+      globalSetup: '<rootDir>/test/support/global-setup.js',
+      globalTeardown: '<rootDir>/test/support/global-teardown.js',
+    },
   ],
 };

@@ -16,7 +16,7 @@ import { QueueSubscription } from './queue-subscription.js';
 import { DEAD_LETTER_QUEUE, TASK_EXCHANGE, declareExchanges, declareNodeQueue } from './topology.js';
 
 const CONFIRM_TIMEOUT_MS = 30_000;
-const WRITE_BUFFER_BYTES = 1024 * 1024;
+const WRITE_BUFFER_MESSAGES = 1_024;
 const DEAD_LETTER_PREFETCH = 50;
 
 export class RabbitMqTaskPublisher implements TaskPublisher {
@@ -124,7 +124,7 @@ export class RabbitMqTaskPublisher implements TaskPublisher {
 
   private async session(established: () => void): Promise<void> {
     const connection = await this.connection.live(this.stop.signal);
-    const channel = await connection.createConfirmChannel({ highWaterMark: WRITE_BUFFER_BYTES });
+    const channel = await connection.createConfirmChannel({ highWaterMark: WRITE_BUFFER_MESSAGES });
     const lost = lossOf(channel, 'the channel');
     channel.on('return', (message) => this.confirms.returned(message.properties.correlationId as string));
     await declareExchanges(channel);
