@@ -48,9 +48,7 @@ export class ComputeModule {
  * @throws with what to do about it when the node is not let in or its host cannot be prepared.
  */
 export async function startComputeWorker(config: Config, options: ComputeWorkerOptions): Promise<{ stop(): Promise<void> }> {
-  const context = await NestFactory.createApplicationContext(ComputeModule.of(config, options), {
-    logger: false,
-    abortOnError: false,
-  });
+  // No `logger` here: Nest would set it for the whole process, which may be a conductor's too.
+  const context = await NestFactory.createApplicationContext(ComputeModule.of(config, options), { abortOnError: false });
   return { stop: () => context.close() };
 }

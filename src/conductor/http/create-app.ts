@@ -50,13 +50,13 @@ export async function createApp(
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     logger: logger === false ? false : logger,
     abortOnError: false,
+    bodyParser: false,
   });
   const fastify = adapter.getInstance();
   fastify.addHook('onSend', async (request, reply) => {
     void reply.header('x-request-id', request.id);
   });
   // An empty body with the JSON content type is what several clients send with DELETE and action calls.
-  fastify.removeContentTypeParser('application/json');
   fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     if (body === '') return done(null, undefined);
     try {

@@ -51,31 +51,31 @@ const WRITE = `
   WITH r AS (
     SELECT * FROM json_to_recordset($1) AS r(vm_id int, incarnation_id int, observed text, observed_generation int, status text,
       fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, deleted boolean)
-  ), vm AS (
+  ), updated_vm AS (
     UPDATE virtual_machine vm
        SET observed = r.observed, observed_generation = r.observed_generation, status = r.status, fault = r.fault,
            fixed_ip = r.fixed_ip, deleted_at = CASE WHEN r.deleted THEN now() END
       FROM r WHERE vm.id = r.vm_id
-  ), incarnation AS (
+  ), updated_incarnation AS (
     UPDATE incarnation i
        SET metadata_token_hash = r.metadata_token_hash, last_sequence = r.last_sequence,
            claimed = i.claimed AND NOT r.ended, ended_at = CASE WHEN r.ended THEN now() END
       FROM r WHERE i.id = r.incarnation_id
   ), released AS (
     SELECT i.* FROM incarnation i JOIN r ON r.incarnation_id = i.id WHERE r.ended AND i.claimed
-  ), node AS (
+  ), updated_node AS (
     UPDATE compute_node n
        SET vcpus_used = n.vcpus_used - s.vcpus, memory_mib_used = n.memory_mib_used - s.memory_mib,
            disk_gib_used = n.disk_gib_used - s.disk_gib
       FROM (SELECT compute_node_id, sum(vcpus) AS vcpus, sum(memory_mib) AS memory_mib, sum(disk_gib) AS disk_gib
               FROM released GROUP BY compute_node_id) s
      WHERE n.id = s.compute_node_id
-  ), gpu AS (
+  ), updated_gpu AS (
     UPDATE compute_node_gpu g SET used = g.used - s.gpu_count
       FROM (SELECT compute_node_id, gpu_model, sum(gpu_count) AS gpu_count
               FROM released WHERE gpu_model IS NOT NULL GROUP BY compute_node_id, gpu_model) s
      WHERE g.compute_node_id = s.compute_node_id AND g.model = s.gpu_model
-  ), floating_ip AS (
+  ), released_ip AS (
     UPDATE floating_ip f SET virtual_machine_id = NULL FROM r WHERE f.virtual_machine_id = r.vm_id AND r.deleted
   )
   UPDATE task t SET state = f.state, finished_at = now(), last_error = f.error

@@ -45,12 +45,12 @@ const WRITE = `
   WITH d AS (
     SELECT * FROM json_to_recordset($1) AS d(vm_id int, generation int, status text, gone boolean, task_id uuid,
                                              incarnation_id int, compute_node_id int, spec jsonb)
-  ), vm AS (
+  ), updated_vm AS (
     UPDATE virtual_machine vm
        SET desired_power = 'absent', generation = d.generation, status = d.status, fault = NULL,
            deleted_at = CASE WHEN d.gone THEN now() END
       FROM d WHERE vm.id = d.vm_id
-  ), floating_ip AS (
+  ), released_ip AS (
     UPDATE floating_ip f SET virtual_machine_id = NULL FROM d WHERE f.virtual_machine_id = d.vm_id AND d.gone
   ), superseded AS (
     UPDATE task t SET state = 'superseded', finished_at = now()
