@@ -3,8 +3,9 @@
  * one dead-letter exchange with its queue. Both roles declare it, in any order: declarations are idempotent, and an
  * existing queue with other arguments is refused by the broker rather than changed.
  *
- * Dead-lettering is at-least-once, which RabbitMQ grants only to quorum queues that overflow by `reject-publish`; no
- * length limit is set, so the overflow itself never happens.
+ * Dead-lettering is at-most-once: a dead letter is news of a failure, and the database knows the task anyway, whose
+ * deadline passes if the news is lost. At-least-once keeps one more process per queue on the broker, and was seen to
+ * hold a letter back for longer than ten seconds on RabbitMQ 3.10.
  */
 import type { Channel } from 'amqplib';
 import { REDELIVERY_LIMIT } from '../task-bus.js';
@@ -17,8 +18,6 @@ const NODE_QUEUE_ARGUMENTS = {
   'x-queue-type': 'quorum',
   'x-delivery-limit': REDELIVERY_LIMIT,
   'x-dead-letter-exchange': DEAD_LETTER_EXCHANGE,
-  'x-dead-letter-strategy': 'at-least-once',
-  'x-overflow': 'reject-publish',
 };
 
 export async function declareExchanges(channel: Channel): Promise<void> {
