@@ -47,7 +47,7 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
       metadataTokenHash: report.metadataTokenHash ?? vm.metadataTokenHash,
       lastSequence: report.sequence,
       // A start that failed was undone by the worker; a VM that had run keeps its disk and its place.
-      ended: status === 'DELETED' || (observed === 'failed' && neverRan),
+      ended: status === 'DELETED' || (observed === 'failed' && neverRan && vm.desiredPower !== 'absent'),
       finishedTasks: finished
         ? [...vm.finishedTasks, { id: report.taskId!, failed: observed === 'failed' }]
         : vm.finishedTasks,

@@ -53,8 +53,8 @@ const TABLE: Readonly<Record<DesiredPower, Readonly<Record<Observed, StatusCell>
     running: always('DELETING'),
     stopped: always('DELETING'),
     absent: { settled: 'DELETED', underWay: 'DELETING' },
-    // A removal that failed is tried again; the VM stays on its way out.
-    failed: always('DELETING'),
+    // A removal that failed is shown; deleting again tries again.
+    failed: { settled: 'ERROR', underWay: 'DELETING' },
   },
 };
 
