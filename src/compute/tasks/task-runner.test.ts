@@ -117,7 +117,7 @@ describe('a compute worker at its tasks', () => {
   it('does not start the guest before the conductor has taken the report on its building', async () => {
     const task = exampleTask();
     const stateAtReport: unknown[] = [];
-    sink.verdict = async () => {
+    sink.verdict = async (): Promise<ReportVerdict> => {
       await new Promise(setImmediate);
       stateAtReport.push(await hypervisor.state(task));
       return 'accepted';
@@ -281,7 +281,7 @@ describe('a compute worker at its tasks', () => {
   it('skips a waiting task when a newer one waits behind it', async () => {
     const task = exampleTask();
     const stop = next(task, 'stopped');
-    const settled = [deliver(task), deliver(stop), deliver(next(stop, 'absent'))].map((list) => list);
+    const settled = [deliver(task), deliver(stop), deliver(next(stop, 'absent'))];
     await runner.drained();
     expect(settled).toEqual([['acknowledged'], ['acknowledged'], ['acknowledged']]);
     expect(sink.observed).not.toContain('stopped');
