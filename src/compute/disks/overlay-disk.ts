@@ -1,0 +1,48 @@
+/**
+ * A VM's root disk: a qcow2 overlay over a base image of the cache.
+ *
+ * The overlay appears complete or not at all, and one that is there is never made anew: it holds the guest's data. The
+ * format is always said, never guessed, because a guest can write any header it likes to the start of its disk. Sizes
+ * only grow. Call only while no QEMU has the disk open.
+ */
+import { rename, rm, stat } from 'node:fs/promises';
+import { runCommand } from '../hypervisor/libvirt/host-command.js';
+import type { ImageFormat } from '../images/image-header.js';
+
+export interface OverlayRequest {
+  readonly overlay: string;
+  readonly base: string;
+  readonly baseFormat: ImageFormat;
+  readonly sizeGib: number;
+}
+
+const TIMEOUT_MS = 60_000;
+const GIB = 2 ** 30;
+
+export async function ensureOverlay({ overlay, base, baseFormat, sizeGib }: OverlayRequest): Promise<void> {
+  const wanted = sizeGib * GIB;
+  if (await stat(overlay).catch(() => undefined)) {
+    if ((await virtualSize(overlay, 'qcow2')) < wanted) await qemuImg('resize', '-f', 'qcow2', overlay, String(wanted));
+    return;
+  }
+  const size = Math.max(wanted, await virtualSize(base, baseFormat));
+  const partial = `${overlay}.partial`;
+  await rm(partial, { force: true });
+  try {
+    await qemuImg('create', '-q', '-f', 'qcow2', '-F', baseFormat, '-b', base, partial, String(size));
+    await rename(partial, overlay);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+/** The size of the disk as the guest sees it, in bytes. */
+export async function virtualSize(path: string, format: ImageFormat): Promise<number> {
+  const answer = JSON.parse(await qemuImg('info', '-f', format, '--output=json', path)) as { 'virtual-size': number };
+  return answer['virtual-size'];
+}
+
+function qemuImg(...args: string[]): Promise<string> {
+  return runCommand('qemu-img', args, { timeoutMs: TIMEOUT_MS });
+}

@@ -1,0 +1,125 @@
+/**
+ * Finds out whether guests really run under KVM on this host, by booting one.
+ *
+ * Neither /dev/kvm nor libvirt's capabilities can be believed: in nested set-ups both may be there and every guest
+ * dies. The probe boots the tiny guest's kernel and waits for its init's first line on the serial console. The answer
+ * is kept for as long as the host runs (its boot id), because kernel and firmware change only with a reboot.
+ */
+import { randomUUID } from 'node:crypto';
+import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { LibvirtConnection } from './connection.js';
+import { domainXml, type Accelerator } from './domain-document.js';
+
+export interface ProbeGuest {
+  /** Paths of the tiny guest's `vmlinuz` and `initrd.img` (see guest-image/), readable by QEMU's user. */
+  readonly kernel: string;
+  readonly initrd: string;
+}
+
+export interface ProbeOptions {
+  readonly node: string;
+  /** Where the console log and the remembered answer go. */
+  readonly folder: string;
+  readonly guest?: ProbeGuest;
+  /** For each CPU mode. Default: 15 s. */
+  readonly deadlineMs?: number;
+}
+
+export interface ProbeResult {
+  readonly accelerator: Accelerator;
+  /** Why it is not KVM. */
+  readonly reason?: string;
+}
+
+const CPU_MODES = ['host-passthrough', 'host-model'] as const;
+const SIGN_OF_LIFE = 'init started';
+const DEFAULT_DEADLINE_MS = 15_000;
+const LOOK_EVERY_MS = 100;
+const PROBE_MEMORY_MIB = 128;
+
+type Connection = Pick<LibvirtConnection, 'call'>;
+
+export async function probeAcceleration(connection: Connection, options: ProbeOptions, log: Logger): Promise<ProbeResult> {
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const memory = join(options.folder, 'acceleration.json');
+  const remembered = await recall(memory, bootId);
+  if (remembered) return remembered;
+
+  const result = await probe(connection, options, log);
+  const temporary = `${memory}.${randomUUID()}`;
+  await writeFile(temporary, JSON.stringify({ bootId, ...result }, null, 2));
+  await rename(temporary, memory);
+  return result;
+}
+
+async function recall(path: string, bootId: string): Promise<ProbeResult | undefined> {
+  try {
+    const { bootId: rememberedBoot, ...result } = JSON.parse(await readFile(path, 'utf8')) as ProbeResult & {
+      bootId: string;
+    };
+    return rememberedBoot === bootId ? result : undefined;
+  } catch {
+    // Not there, or cut off by a crash: probe again.
+    return undefined;
+  }
+}
+
+async function probe(connection: Connection, options: ProbeOptions, log: Logger): Promise<ProbeResult> {
+  const emulated = (reason: string): ProbeResult => ({ accelerator: { kind: 'tcg' }, reason });
+  if (!(await exists('/dev/kvm'))) return emulated('this host has no /dev/kvm');
+  if (!options.guest) return emulated('no guest image to probe KVM with is configured');
+  const failures: string[] = [];
+  for (const cpuMode of CPU_MODES) {
+    const accelerator: Accelerator = { kind: 'kvm', cpuMode };
+    const failure = await bootOnce(connection, options, options.guest, accelerator);
+    if (!failure) return { accelerator };
+    log.info({ cpuMode, failure }, 'a guest did not boot under KVM');
+    failures.push(`${cpuMode}: ${failure}`);
+  }
+  return emulated(`/dev/kvm exists, but no guest boots under it (${failures.join('; ')})`);
+}
+
+/** @returns why it did not come up, or undefined when it did. */
+async function bootOnce(
+  connection: Connection,
+  { node, folder, deadlineMs = DEFAULT_DEADLINE_MS }: ProbeOptions,
+  guest: ProbeGuest,
+  accelerator: Accelerator,
+): Promise<string | undefined> {
+  const uuid = randomUUID();
+  const consoleLog = join(folder, `probe-${uuid}.log`);
+  const xml = domainXml({
+    name: `baton-probe-${node}-${uuid.slice(0, 8)}`,
+    uuid,
+    accelerator,
+    vcpus: 1,
+    memoryMib: PROBE_MEMORY_MIB,
+    kernel: { path: guest.kernel, initrd: guest.initrd, arguments: 'console=ttyS0 panic=-1' },
+    consoleLog,
+    onReboot: 'destroy',
+  });
+  try {
+    await connection.call('startTransientDomain', xml);
+    for (const deadline = Date.now() + deadlineMs; Date.now() < deadline; await delay(LOOK_EVERY_MS)) {
+      const output = await readFile(consoleLog, 'latin1').catch(() => '');
+      if (output.includes(SIGN_OF_LIFE)) return undefined;
+      if ((await connection.call('domain', uuid))?.state !== 'running') return 'the guest died while booting';
+    }
+    return `no sign of life within ${deadlineMs / 1000} s`;
+  } catch (error) {
+    return (error as Error).message;
+  } finally {
+    await connection.call('powerOff', uuid).catch(() => undefined);
+    await rm(consoleLog, { force: true });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

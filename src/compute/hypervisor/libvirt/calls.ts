@@ -1,0 +1,254 @@
+/**
+ * What the connection thread does for the adapter: one function for each thing asked of libvirt, in terms of names
+ * and UUIDs, so that no handle ever leaves the thread.
+ *
+ * Two kinds. Quick calls are synchronous on the thread's own connection, which makes the last error right. Long calls
+ * (they wait for QEMU, sometimes for many seconds) run on koffi's threads, each on a connection that nobody else
+ * uses meanwhile: its error slot is theirs alone, and everything quick goes on beside them.
+ */
+import type { Handle, Libvirt, LibvirtError } from './bindings.js';
+
+export const METADATA_NAMESPACE = 'https://baton.dev/xmlns/instance/1';
+export const METADATA_PREFIX = 'baton';
+
+/** As virDomainState says; whatever holds a QEMU process counts as running. */
+const RUNNING_STATES = new Set([1, 2, 3, 4, 7]);
+const METADATA_ELEMENT = 2;
+const AFFECT_LIVE = 1;
+const AFFECT_CONFIG = 2;
+const UNDEFINE_MANAGED_SAVE_SNAPSHOTS_NVRAM_CHECKPOINTS = 1 | 2 | 4 | 16;
+const SHUTDOWN_ACPI = 1;
+const NETWORK_UPDATE = { add: 3, remove: 2, section: 4, liveAndConfig: 3 } as const;
+const LIBVIRT_NO_SUCH = { domain: 42, network: 43 } as const;
+const UUID_BUFFER_BYTES = 37;
+
+export interface DomainRecord {
+  readonly uuid: string;
+  readonly name: string;
+  readonly state: 'running' | 'stopped';
+  /** Our metadata element; undefined for the domains of others. */
+  readonly metadata?: string;
+}
+
+export interface LeaseRecord {
+  readonly mac: string;
+  readonly address: string;
+}
+
+/** Thrown by calls, and crosses to the adapter as code and message. */
+export class LibvirtCallError extends Error {
+  constructor(readonly failure: LibvirtError) {
+    super(failure.message);
+    this.name = 'LibvirtCallError';
+  }
+}
+
+export type QuickCalls = ReturnType<typeof quickCalls>;
+export type LongCalls = ReturnType<typeof longCalls>;
+
+export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
+  const { functions: call } = libvirt;
+
+  const fail = (): never => {
+    throw new LibvirtCallError(libvirt.lastError());
+  };
+  const must = (result: number): void => {
+    if (result < 0) fail();
+  };
+  const found = <T>(handle: Handle | null, noSuch: number, use: (handle: Handle) => T, free: (h: Handle) => void) => {
+    if (!handle) {
+      if (libvirt.lastError().code === noSuch) return undefined;
+      return fail();
+    }
+    try {
+      return use(handle);
+    } finally {
+      free(handle);
+    }
+  };
+  const withDomain = <T>(uuid: string, use: (domain: Handle) => T): T | undefined =>
+    found(
+      call.virDomainLookupByUUIDString(connection(), uuid) as Handle | null,
+      LIBVIRT_NO_SUCH.domain,
+      use,
+      call.virDomainFree,
+    );
+  const withNetwork = <T>(name: string, use: (network: Handle) => T): T | undefined =>
+    found(
+      call.virNetworkLookupByName(connection(), name) as Handle | null,
+      LIBVIRT_NO_SUCH.network,
+      use,
+      call.virNetworkFree,
+    );
+
+  const describe = (domain: Handle): DomainRecord => {
+    const state = [0];
+    must(call.virDomainGetState(domain, state, [0], 0) as number);
+    const metadata = call.virDomainGetMetadata(domain, METADATA_ELEMENT, METADATA_NAMESPACE, 0) as string | null;
+    return {
+      uuid: uuidOf(libvirt, domain),
+      name: call.virDomainGetName(domain) as string,
+      state: RUNNING_STATES.has(state[0]!) ? 'running' : 'stopped',
+      metadata: metadata ?? undefined,
+    };
+  };
+
+  return {
+    listDomains(): DomainRecord[] {
+      const out: unknown[] = [null];
+      const count = call.virConnectListAllDomains(connection(), out, 0) as number;
+      must(count);
+      const domains = libvirt.takeArray(out, count);
+      try {
+        return domains.flatMap((domain) => {
+          try {
+            return [describe(domain)];
+          } catch (error) {
+            // Undefined by somebody between the list and the look at it. Any other error fails the whole list: one
+            // that is too short would make its reader believe that guests are gone.
+            if (error instanceof LibvirtCallError && error.failure.code === LIBVIRT_NO_SUCH.domain) return [];
+            throw error;
+          }
+        });
+      } finally {
+        domains.forEach((domain) => call.virDomainFree(domain));
+      }
+    },
+
+    domain: (uuid: string): DomainRecord | undefined => withDomain(uuid, describe),
+
+    setMetadata(uuid: string, element: string): void {
+      withDomain(uuid, (domain) => {
+        const flags = call.virDomainIsActive(domain) === 1 ? AFFECT_LIVE | AFFECT_CONFIG : AFFECT_CONFIG;
+        const args = [domain, METADATA_ELEMENT, element, METADATA_PREFIX, METADATA_NAMESPACE, flags] as const;
+        must(call.virDomainSetMetadata(...args) as number);
+      });
+    },
+
+    undefineDomain(uuid: string): void {
+      withDomain(uuid, (domain) =>
+        must(call.virDomainUndefineFlags(domain, UNDEFINE_MANAGED_SAVE_SNAPSHOTS_NVRAM_CHECKPOINTS) as number),
+      );
+    },
+
+    network: (name: string): { xml: string; active: boolean } | undefined =>
+      withNetwork(name, (network) => {
+        const xml = call.virNetworkGetXMLDesc(network, 0) as string | null;
+        return xml === null ? fail() : { xml, active: call.virNetworkIsActive(network) === 1 };
+      }),
+
+    defineNetwork(xml: string): void {
+      const network = call.virNetworkDefineXML(connection(), xml) as Handle | null;
+      if (!network) return fail();
+      try {
+        must(call.virNetworkSetAutostart(network, 1) as number);
+      } finally {
+        call.virNetworkFree(network);
+      }
+    },
+
+    startNetwork(name: string): void {
+      withNetwork(name, (network) => must(call.virNetworkCreate(network) as number));
+    },
+
+    removeNetwork(name: string): void {
+      withNetwork(name, (network) => {
+        if (call.virNetworkIsActive(network) === 1) must(call.virNetworkDestroy(network) as number);
+        must(call.virNetworkUndefine(network) as number);
+      });
+    },
+
+    updateHostEntry(name: string, change: 'add' | 'remove', xml: string): void {
+      const { section, liveAndConfig } = NETWORK_UPDATE;
+      withNetwork(name, (network) =>
+        must(call.virNetworkUpdate(network, NETWORK_UPDATE[change], section, -1, xml, liveAndConfig) as number),
+      );
+    },
+
+    leases: (name: string): LeaseRecord[] =>
+      withNetwork(name, (network) => {
+        const out: unknown[] = [null];
+        const count = call.virNetworkGetDHCPLeases(network, null, out, 0) as number;
+        must(count);
+        return libvirt.takeArray(out, count).map((lease) => {
+          const { mac, ipaddr } = libvirt.decodeLease(lease);
+          call.virNetworkDHCPLeaseFree(lease);
+          return { mac: mac ?? '', address: ipaddr };
+        });
+      }) ?? [],
+  };
+}
+
+/** Lends a connection of its own to each long call and takes it back for the next one. */
+export interface ConnectionLender {
+  borrow(): Handle;
+  giveBack(connection: Handle): void;
+}
+
+export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
+  const { functions: call } = libvirt;
+
+  type AsyncFunction = { async: (...args: unknown[]) => void };
+  const run = <T>(name: keyof Libvirt['functions'], ...args: unknown[]): Promise<T> =>
+    new Promise((resolve, reject) => {
+      (call[name] as unknown as AsyncFunction).async(...args, (error: Error | null, result: T) =>
+        error ? reject(error) : resolve(result),
+      );
+    });
+
+  const onDomain = async (
+    uuid: string,
+    use: (domain: Handle) => Promise<number>,
+    whenMissing: 'fails' | 'is fine',
+  ): Promise<void> => {
+    const connection = lender.borrow();
+    let domain: Handle | null = null;
+    try {
+      domain = call.virDomainLookupByUUIDString(connection, uuid) as Handle | null;
+      if (!domain) {
+        const failure = libvirt.lastError();
+        if (whenMissing === 'is fine' && failure.code === LIBVIRT_NO_SUCH.domain) return;
+        throw new LibvirtCallError(failure);
+      }
+      call.virConnResetLastError(connection);
+      if ((await use(domain)) < 0) throw new LibvirtCallError(libvirt.connectionError(connection));
+    } finally {
+      if (domain) call.virDomainFree(domain);
+      lender.giveBack(connection);
+    }
+  };
+
+  const fromDocument = async (name: 'virDomainDefineXMLFlags' | 'virDomainCreateXML', xml: string): Promise<void> => {
+    const connection = lender.borrow();
+    try {
+      call.virConnResetLastError(connection);
+      const domain = await run<Handle | null>(name, connection, xml, 0);
+      if (!domain) throw new LibvirtCallError(libvirt.connectionError(connection));
+      call.virDomainFree(domain);
+    } finally {
+      lender.giveBack(connection);
+    }
+  };
+
+  return {
+    startDomain: (uuid: string) =>
+      onDomain(uuid, (domain) => run<number>('virDomainCreateWithFlags', domain, 0), 'fails'),
+
+    pressPowerButton: (uuid: string) =>
+      onDomain(uuid, (domain) => run<number>('virDomainShutdownFlags', domain, SHUTDOWN_ACPI), 'fails'),
+
+    powerOff: (uuid: string) =>
+      onDomain(uuid, (domain) => run<number>('virDomainDestroyFlags', domain, 0), 'is fine'),
+
+    /** Long, because the first one after a change of QEMU waits until libvirt has examined QEMU anew. */
+    defineDomain: (xml: string) => fromDocument('virDomainDefineXMLFlags', xml),
+
+    startTransientDomain: (xml: string) => fromDocument('virDomainCreateXML', xml),
+  };
+}
+
+export function uuidOf(libvirt: Libvirt, domain: Handle): string {
+  const buffer = Buffer.alloc(UUID_BUFFER_BYTES);
+  libvirt.functions.virDomainGetUUIDString(domain, buffer);
+  return buffer.toString('latin1', 0, UUID_BUFFER_BYTES - 1);
+}

@@ -1,0 +1,92 @@
+/**
+ * The worker's folder on the host: base images, and one folder for each incarnation with its disk and console log.
+ *
+ * QEMU runs as a user of its own and must be able to walk down to it; that is checked before the first VM fails on
+ * it. An incarnation's folder bears its number, so that the late removal of a former life cannot take the disk of the
+ * present one.
+ */
+import { mkdir, readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
+
+/** Under which QEMU runs: on Debian and Ubuntu, on Red Hat and SUSE. */
+const QEMU_USERS = ['libvirt-qemu', 'qemu'];
+const BLOCK_BYTES = 512;
+
+export interface InstanceFiles {
+  readonly folder: string;
+  readonly disk: string;
+  readonly consoleLog: string;
+}
+
+export class DataFolder {
+  readonly path: string;
+  readonly images: string;
+  private readonly instances: string;
+
+  constructor(path: string) {
+    this.path = resolve(path);
+    this.images = join(this.path, 'images');
+    this.instances = join(this.path, 'instances');
+  }
+
+  /** @throws HypervisorError when QEMU could not reach what is in it. */
+  async open(): Promise<void> {
+    await mkdir(this.instances, { recursive: true, mode: 0o755 });
+    await mkdir(this.images, { recursive: true, mode: 0o755 });
+    await this.checkReachable();
+  }
+
+  filesOf({ vmUuid, incarnationId }: DomainIdentity): InstanceFiles {
+    const folder = join(this.instances, `${vmUuid}.${incarnationId}`);
+    return { folder, disk: join(folder, 'disk.qcow2'), consoleLog: join(folder, 'console.log') };
+  }
+
+  async makeInstance(identity: DomainIdentity): Promise<InstanceFiles> {
+    const files = this.filesOf(identity);
+    await mkdir(files.folder, { recursive: true, mode: 0o755 });
+    return files;
+  }
+
+  async removeInstance(identity: DomainIdentity): Promise<void> {
+    await rm(this.filesOf(identity).folder, { recursive: true, force: true });
+  }
+
+  /** What VMs may fill: what is free, and what they already hold. */
+  async capacityBytes(): Promise<number> {
+    const fileSystem = await statfs(this.path);
+    let held = 0;
+    for (const entry of await readdir(this.instances, { recursive: true, withFileTypes: true })) {
+      const file = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
+      held += (file?.blocks ?? 0) * BLOCK_BYTES;
+    }
+    return fileSystem.bavail * fileSystem.bsize + held;
+  }
+
+  private async checkReachable(): Promise<void> {
+    const user = await qemuUser();
+    if (!user) return;
+    for (let folder = this.images; ; folder = dirname(folder)) {
+      const { mode, uid, gid } = await stat(folder);
+      const bit = uid === user.uid ? 0o100 : user.gids.includes(gid) ? 0o010 : 0o001;
+      if ((mode & bit) === 0) {
+        throw new HypervisorError(
+          `The data folder ${this.path} cannot be reached by QEMU's user '${user.name}', because ${folder} does not ` +
+            `let it pass. Put the data folder elsewhere (for example under /var/lib), or run: chmod o+x ${folder}`,
+          false,
+        );
+      }
+      if (folder === dirname(folder)) return;
+    }
+  }
+}
+
+async function qemuUser(): Promise<{ name: string; uid: number; gids: number[] } | undefined> {
+  const rows = async (path: string) => (await readFile(path, 'utf8')).split('\n').map((line) => line.split(':'));
+  const users = await rows('/etc/passwd');
+  const user = users.find(([name = '']) => QEMU_USERS.includes(name));
+  if (!user) return undefined;
+  const [name = '', , uid, gid] = user;
+  const groups = (await rows('/etc/group')).filter(([, , , members = '']) => members.split(',').includes(name));
+  return { name, uid: Number(uid), gids: [Number(gid), ...groups.map(([, , id]) => Number(id))] };
+}

@@ -1,0 +1,194 @@
+/**
+ * The libvirt document of a VM, by a serializer alone: names, arguments and URLs come from users, and no text of
+ * theirs may ever become markup.
+ *
+ * Our own element in it says whose the domain is (node and incarnation) and what the node must know of it after a
+ * restart. A domain without that element, or with another node's name, is none of ours and never touched.
+ */
+import { XMLParser } from 'fast-xml-parser';
+import { create } from 'xmlbuilder2';
+import type { ImageFormat } from '../../images/image-header.js';
+import { METADATA_NAMESPACE, METADATA_PREFIX } from './calls.js';
+
+/** How guests run on this host. */
+export type Accelerator =
+  | { readonly kind: 'kvm'; readonly cpuMode: 'host-passthrough' | 'host-model' }
+  | { readonly kind: 'tcg' };
+
+export interface InstanceMetadata {
+  readonly node: string;
+  readonly incarnationId: number;
+  readonly fixedIp: string;
+  readonly floatingIp?: string;
+  /** PCI addresses of the host's GPUs that this VM holds. */
+  readonly gpuAddresses: readonly string[];
+}
+
+export interface DomainDescription {
+  readonly name: string;
+  readonly uuid: string;
+  readonly title?: string;
+  readonly instance?: InstanceMetadata;
+  readonly accelerator: Accelerator;
+  readonly vcpus: number;
+  readonly memoryMib: number;
+  /** Read by cloud-init from the SMBIOS serial number. */
+  readonly seedUrl?: string;
+  readonly kernel?: { readonly path: string; readonly initrd?: string; readonly arguments?: string };
+  readonly disk?: { readonly overlay: string; readonly base: string; readonly baseFormat: ImageFormat };
+  readonly interface?: { readonly mac: string; readonly network: string };
+  readonly consoleLog: string;
+  /** What a reset of the guest does; the probe wants to see it as an end. */
+  readonly onReboot: 'restart' | 'destroy';
+}
+
+const TRANSLATION_CACHE_MIB = 32;
+
+type Element = Record<string, unknown>;
+
+function cpuOf(accelerator: Accelerator): Element {
+  if (accelerator.kind === 'tcg') return {};
+  return { cpu: { '@mode': accelerator.cpuMode, '@check': 'none' } };
+}
+
+function bootOf({ kernel }: DomainDescription): Element {
+  if (!kernel) return { boot: { '@dev': 'hd' } };
+  return {
+    kernel: kernel.path,
+    ...(kernel.initrd && { initrd: kernel.initrd }),
+    ...(kernel.arguments && { cmdline: printable(kernel.arguments) }),
+  };
+}
+
+/** The base is shared by many guests: libvirt must not hand its ownership to one of them. */
+function diskOf({ overlay, base, baseFormat }: NonNullable<DomainDescription['disk']>): Element {
+  return {
+    '@type': 'file',
+    '@device': 'disk',
+    driver: { '@name': 'qemu', '@type': 'qcow2', '@discard': 'unmap' },
+    source: { '@file': overlay },
+    backingStore: {
+      '@type': 'file',
+      format: { '@type': baseFormat },
+      source: { '@file': base, seclabel: { '@model': 'dac', '@relabel': 'no' } },
+      backingStore: {},
+    },
+    target: { '@dev': 'vda', '@bus': 'virtio' },
+  };
+}
+
+function pciDeviceOf(address: string): Element {
+  const [, domain, bus, slot, func] = /^([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/i.exec(address) ?? [];
+  const hex = (value: string | undefined) => `0x${value}`;
+  return {
+    '@mode': 'subsystem',
+    '@type': 'pci',
+    '@managed': 'yes',
+    source: { address: { '@domain': hex(domain), '@bus': hex(bus), '@slot': hex(slot), '@function': hex(func) } },
+  };
+}
+
+export function domainXml(description: DomainDescription): string {
+  const { accelerator, instance, consoleLog } = description;
+  const title = printable(description.title ?? '');
+  const seed = description.seedUrl && `ds=nocloud;s=${description.seedUrl}`;
+  return create({
+    domain: {
+      '@type': accelerator.kind === 'kvm' ? 'kvm' : 'qemu',
+      name: description.name,
+      uuid: description.uuid,
+      ...(title && { title }),
+      ...(instance && { metadata: instanceElement(instance) }),
+      memory: { '@unit': 'MiB', '#': String(description.memoryMib) },
+      vcpu: String(description.vcpus),
+      ...(seed && { sysinfo: { '@type': 'smbios', system: { entry: { '@name': 'serial', '#': seed } } } }),
+      os: {
+        type: { '@arch': 'x86_64', '@machine': 'pc', '#': 'hvm' },
+        ...bootOf(description),
+        ...(seed && { smbios: { '@mode': 'sysinfo' } }),
+      },
+      features: {
+        acpi: {},
+        apic: {},
+        // QEMU's default of a gigabyte would cost more memory than a small guest has.
+        ...(accelerator.kind === 'tcg' && {
+          tcg: { 'tb-cache': { '@unit': 'MiB', '#': String(TRANSLATION_CACHE_MIB) } },
+        }),
+      },
+      ...cpuOf(accelerator),
+      clock: { '@offset': 'utc' },
+      on_poweroff: 'destroy',
+      on_reboot: description.onReboot,
+      on_crash: 'destroy',
+      devices: {
+        ...(description.disk && { disk: diskOf(description.disk) }),
+        ...(description.interface && {
+          interface: {
+            '@type': 'network',
+            mac: { '@address': description.interface.mac },
+            source: { '@network': description.interface.network },
+            model: { '@type': 'virtio' },
+          },
+        }),
+        serial: { '@type': 'file', source: { '@path': consoleLog, '@append': 'on' }, target: { '@port': '0' } },
+        // libvirt chooses the path: QEMU's user could not make a socket in a folder of ours.
+        graphics: { '@type': 'vnc', listen: { '@type': 'socket' } },
+        video: { model: { '@type': 'vga', '@vram': '16384' } },
+        ...(instance?.gpuAddresses.length && { hostdev: instance.gpuAddresses.map(pciDeviceOf) }),
+        memballoon: { '@model': 'virtio', stats: { '@period': '10' } },
+        rng: { '@model': 'virtio', backend: { '@model': 'random', '#': '/dev/urandom' } },
+      },
+    },
+  }).end({ headless: true });
+}
+
+function instanceElement(instance: InstanceMetadata): Element {
+  return {
+    [`${METADATA_PREFIX}:instance`]: {
+      [`@xmlns:${METADATA_PREFIX}`]: METADATA_NAMESPACE,
+      ...instanceAttributes(instance),
+    },
+  };
+}
+
+function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, gpuAddresses }: InstanceMetadata): Element {
+  return {
+    '@node': node,
+    '@incarnation': String(incarnationId),
+    '@fixed-ip': fixedIp,
+    ...(floatingIp && { '@floating-ip': floatingIp }),
+    ...(gpuAddresses.length > 0 && { '@gpus': gpuAddresses.join(' ') }),
+  };
+}
+
+/** The element alone, for a domain that exists; libvirt adds prefix and namespace. */
+export function instanceXml(instance: InstanceMetadata): string {
+  return create({ instance: instanceAttributes(instance) }).end({ headless: true });
+}
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '',
+  removeNSPrefix: true,
+  parseAttributeValue: false,
+});
+
+/** @returns undefined when the element is not one that Baton wrote. */
+export function parseInstance(metadata: string | undefined): InstanceMetadata | undefined {
+  if (!metadata) return undefined;
+  const { instance } = parser.parse(metadata) as { instance?: Record<string, string> };
+  const incarnationId = Number(instance?.incarnation);
+  if (!instance?.node || !Number.isSafeInteger(incarnationId)) return undefined;
+  return {
+    node: instance.node,
+    incarnationId,
+    fixedIp: instance['fixed-ip'] ?? '',
+    floatingIp: instance['floating-ip'] || undefined,
+    gpuAddresses: (instance.gpus ?? '').split(' ').filter(Boolean),
+  };
+}
+
+/** XML has no way to write some characters, and libvirt refuses line breaks in a title. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Surrogate}\uFFFE\uFFFF]+/gu, ' ').trim();
+}

@@ -1,0 +1,342 @@
+/**
+ * The hypervisor port on libvirt: real guests, by KVM or emulated.
+ *
+ * Holds no state of its own about VMs. What it must know of one after a restart stands in the domain's metadata and in
+ * the network's document; what a crash left half made is found by its names alone. Domains without our element and
+ * node name are never listed and never touched.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { availableParallelism, totalmem } from 'node:os';
+import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
+import type { IncarnationId, VmUuid } from '../../../protocol/ids.js';
+import type { VmSpec } from '../../../protocol/task.js';
+import { ensureOverlay } from '../../disks/overlay-disk.js';
+import { ImageCache } from '../../images/image-cache.js';
+import { inspectImage } from '../../images/image-header.js';
+import { refuseAddressOfHost } from '../../network/floating-addresses.js';
+import { NodeNetwork } from '../../network/node-network.js';
+import { SerialQueue } from '../../network/serial-queue.js';
+import { macOf } from '../../network/subnet.js';
+import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
+import { probeAcceleration } from './acceleration-probe.js';
+import { LibvirtCallError, type DomainRecord } from './calls.js';
+import { LibvirtConnection } from './connection.js';
+import { DataFolder } from './data-folder.js';
+import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata } from './domain-document.js';
+import { freeGpuAddresses } from './gpu-devices.js';
+import type { LibvirtHypervisorOptions } from './options.js';
+import { PowerWatch, type Observation } from './power-watch.js';
+
+const DEFAULT_URI = 'qemu:///system';
+const DEFAULT_SHUTDOWN_TIMEOUT_MS = 30_000;
+const LOOK_EVERY_MS = 200;
+/** A guest that is still booting misses the first press. */
+const PRESS_AGAIN_MS = 5_000;
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+
+interface OwnDomain extends DomainRecord {
+  readonly instance: InstanceMetadata;
+}
+
+export class LibvirtHypervisor implements Hypervisor {
+  readonly name = 'libvirt';
+  readonly network: NodeNetwork;
+  private readonly connection: LibvirtConnection;
+  private readonly data: DataFolder;
+  private readonly images: ImageCache;
+  private readonly watch = new PowerWatch();
+  private readonly gpuClaims = new SerialQueue();
+  private accelerator: Accelerator = { kind: 'tcg' };
+
+  constructor(private readonly options: LibvirtHypervisorOptions) {
+    const { conductorUrl, conductorHeaders, log } = options;
+    this.connection = new LibvirtConnection(
+      options.uri ?? DEFAULT_URI,
+      {
+        reconnected: () => this.inBackground('after the reconnection', () => this.resume()),
+        domainChanged: (uuid) => this.inBackground('after a power change', () => this.look(uuid)),
+      },
+      log,
+    );
+    this.network = new NodeNetwork(options.network, this.connection, log);
+    this.data = new DataFolder(options.dataFolder);
+    this.images = new ImageCache({ folder: this.data.images, conductorUrl, conductorHeaders, log });
+  }
+
+  get acceleration(): 'kvm' | 'tcg' {
+    return this.accelerator.kind;
+  }
+
+  async open(): Promise<void> {
+    await this.data.open();
+    await this.images.open();
+    await this.connection.open();
+    try {
+      await this.explained('The network of the compute node cannot be prepared', () => this.prepareNetwork());
+      await this.chooseAccelerator();
+      for (const domain of await this.ownDomains()) this.watch.remember(observationOf(domain));
+    } catch (error) {
+      await this.connection.close();
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.connection.close();
+  }
+
+  async capacity(): Promise<NodeCapacity> {
+    return {
+      cpus: availableParallelism(),
+      memoryMib: Math.floor(totalmem() / MIB),
+      diskGib: Math.floor((await this.data.capacityBytes()) / GIB),
+      gpus: (this.options.gpus ?? []).map(({ model, count }) => ({ model, count })),
+    };
+  }
+
+  inventory(): Promise<readonly InventoryItem[]> {
+    return this.explained('The domains of the compute node cannot be listed', async () =>
+      (await this.ownDomains()).map((domain) => {
+        const { identity, state } = observationOf(domain);
+        return { ...identity, state };
+      }),
+    );
+  }
+
+  state(identity: DomainIdentity): Promise<InventoryItem['state'] | undefined> {
+    return this.explained('The state of the virtual machine cannot be read', async () => {
+      return (await this.domainOf(identity))?.state;
+    });
+  }
+
+  define(identity: DomainIdentity, spec: VmSpec, metadataToken: string): Promise<{ fixedIp: string }> {
+    return this.work(identity, 'The virtual machine cannot be prepared', async () => {
+      const present = await this.anyDomain(identity.vmUuid);
+      if (present && present.instance.incarnationId !== identity.incarnationId) {
+        await this.removeDomain(identityOf(present));
+      } else if (present?.state === 'running') {
+        await this.changeFloatingIp(present, spec.floatingIp);
+        return { fixedIp: present.instance.fixedIp };
+      }
+      if (spec.floatingIp) await refuseAddressOfHost(spec.floatingIp, this.options.network.bridge);
+      const files = await this.prepareFiles(identity, spec);
+      const fixedIp = await this.network.allocate(identity.vmUuid);
+      await this.gpuClaims.run(async () => {
+        const gpuAddresses = freeGpuAddresses(this.options.gpus ?? [], spec.gpu, await this.gpuAddressesHeld(identity));
+        const instance = this.instanceOf(identity, fixedIp, spec.floatingIp, gpuAddresses);
+        const baseUrl = this.options.metadataBaseUrl(this.network.gateway).replace(/\/+$/, '');
+        const xml = domainXml({
+          name: `baton-${identity.vmUuid}`,
+          uuid: identity.vmUuid,
+          title: spec.name,
+          instance,
+          accelerator: this.accelerator,
+          vcpus: spec.vcpus,
+          memoryMib: spec.memoryMib,
+          seedUrl: `${baseUrl}/metadata/${metadataToken}/${identity.vmUuid}/`,
+          ...files,
+          interface: { mac: macOf(identity.vmUuid), network: this.options.network.name },
+          onReboot: 'restart',
+        });
+        await this.connection.call('defineDomain', xml);
+      });
+      await this.applyMappings();
+      return { fixedIp };
+    });
+  }
+
+  start(identity: DomainIdentity): Promise<void> {
+    return this.work(identity, 'The virtual machine cannot be started', async () => {
+      const domain = await this.domainOf(identity);
+      if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
+      if (domain.state === 'stopped') await this.connection.call('startDomain', identity.vmUuid);
+    });
+  }
+
+  stop(identity: DomainIdentity): Promise<void> {
+    return this.work(identity, 'The virtual machine cannot be stopped', async () => {
+      const startedAt = Date.now();
+      const limit = this.options.shutdownTimeoutMs ?? DEFAULT_SHUTDOWN_TIMEOUT_MS;
+      let pressedAt = -Infinity;
+      while (Date.now() - startedAt < limit) {
+        if ((await this.domainOf(identity))?.state !== 'running') return;
+        if (Date.now() - pressedAt >= PRESS_AGAIN_MS) {
+          pressedAt = Date.now();
+          await this.pressPowerButton(identity);
+        }
+        await delay(LOOK_EVERY_MS);
+      }
+      this.options.log.info({ vm: identity.vmUuid, limit }, 'the guest did not shut down in time: powering it off');
+      await this.connection.call('powerOff', identity.vmUuid);
+    });
+  }
+
+  remove(identity: DomainIdentity): Promise<void> {
+    return this.work(identity, 'The virtual machine cannot be removed', () => this.removeDomain(identity));
+  }
+
+  onPowerChange(listener: (change: PowerChange) => void): void {
+    this.watch.onChange(listener);
+  }
+
+  private async removeDomain(identity: DomainIdentity): Promise<void> {
+    const present = await this.connection.call('domain', identity.vmUuid);
+    const own = present && this.asOwn(present);
+    if (own?.instance.incarnationId === identity.incarnationId) {
+      if (own.state === 'running') await this.connection.call('powerOff', identity.vmUuid);
+      await this.connection.call('undefineDomain', identity.vmUuid);
+    }
+    await this.data.removeInstance(identity);
+    // The address goes with the VM's UUID: another life of it on this node needs it still.
+    const otherLife = own && own.instance.incarnationId !== identity.incarnationId;
+    if (!otherLife) await this.network.release(identity.vmUuid);
+    await this.applyMappings();
+  }
+
+  private async prepareFiles(identity: DomainIdentity, { image, diskGib }: VmSpec) {
+    const [base, kernel, initrd] = await Promise.all([
+      this.images.ensure(image.disk),
+      image.kernel && this.images.ensure(image.kernel),
+      image.initrd && this.images.ensure(image.initrd),
+    ]);
+    await inspectImage(base, image.disk.format, image.name);
+    const { disk: overlay, consoleLog } = await this.data.makeInstance(identity);
+    await ensureOverlay({ overlay, base, baseFormat: image.disk.format, sizeGib: diskGib });
+    return {
+      disk: { overlay, base, baseFormat: image.disk.format },
+      kernel: kernel ? { path: kernel, initrd, arguments: image.kernelArguments } : undefined,
+      consoleLog,
+    };
+  }
+
+  private async changeFloatingIp(domain: OwnDomain, floatingIp: string | undefined): Promise<void> {
+    if (domain.instance.floatingIp === floatingIp) return this.applyMappings();
+    if (floatingIp) await refuseAddressOfHost(floatingIp, this.options.network.bridge);
+    await this.connection.call('setMetadata', domain.uuid, instanceXml({ ...domain.instance, floatingIp }));
+    await this.applyMappings();
+  }
+
+  private async pressPowerButton({ vmUuid }: DomainIdentity): Promise<void> {
+    try {
+      await this.connection.call('pressPowerButton', vmUuid);
+    } catch (error) {
+      // It may have gone off in this very moment; and a guest that cannot hear is powered off in the end.
+      this.options.log.debug({ vm: vmUuid, error }, 'the power button could not be pressed');
+    }
+  }
+
+  private async chooseAccelerator(): Promise<void> {
+    const { acceleration = 'probe', node, probeGuest, log } = this.options;
+    if (acceleration === 'kvm') this.accelerator = { kind: 'kvm', cpuMode: 'host-passthrough' };
+    if (acceleration !== 'probe') return;
+    const probe = { node, folder: this.data.path, guest: probeGuest };
+    const { accelerator, reason } = await probeAcceleration(this.connection, probe, log);
+    this.accelerator = accelerator;
+    if (reason) log.warn({ reason }, 'guests are emulated (TCG), which is many times slower than KVM');
+    else log.info(accelerator, 'guests run under KVM');
+  }
+
+  private async prepareNetwork(): Promise<void> {
+    await this.network.ensure();
+    await this.applyMappings();
+  }
+
+  /** After a lost connection: the network may be gone and events of the meantime are lost. */
+  private async resume(): Promise<void> {
+    await this.prepareNetwork();
+    for (const domain of await this.ownDomains()) this.watch.observe(observationOf(domain));
+  }
+
+  private async look(uuid: string): Promise<void> {
+    const record = await this.connection.call('domain', uuid);
+    const own = record && this.asOwn(record);
+    if (own) this.watch.observe(observationOf(own));
+  }
+
+  private applyMappings(): Promise<void> {
+    return this.network.applyMappings(async () =>
+      (await this.ownDomains()).flatMap(({ instance: { fixedIp, floatingIp } }) =>
+        floatingIp ? [{ fixedIp, floatingIp }] : [],
+      ),
+    );
+  }
+
+  private async gpuAddressesHeld({ vmUuid }: DomainIdentity): Promise<Set<string>> {
+    const others = (await this.ownDomains()).filter(({ uuid }) => uuid !== vmUuid);
+    return new Set(others.flatMap(({ instance }) => instance.gpuAddresses));
+  }
+
+  private instanceOf(
+    { incarnationId }: DomainIdentity,
+    fixedIp: string,
+    floatingIp: string | undefined,
+    gpuAddresses: readonly string[],
+  ): InstanceMetadata {
+    return { node: this.options.node, incarnationId, fixedIp, floatingIp, gpuAddresses };
+  }
+
+  private async ownDomains(): Promise<OwnDomain[]> {
+    return (await this.connection.call('listDomains')).flatMap((record) => this.asOwn(record) ?? []);
+  }
+
+  private asOwn(record: DomainRecord): OwnDomain | undefined {
+    const instance = parseInstance(record.metadata);
+    return instance?.node === this.options.node ? { ...record, instance } : undefined;
+  }
+
+  /** The domain of any life of the VM on this node. @throws HypervisorError when the UUID is somebody else's. */
+  private async anyDomain(vmUuid: VmUuid): Promise<OwnDomain | undefined> {
+    const record = await this.connection.call('domain', vmUuid);
+    if (!record) return undefined;
+    const own = this.asOwn(record);
+    if (own) return own;
+    const owner = parseInstance(record.metadata)?.node;
+    throw new HypervisorError(
+      owner
+        ? `A former life of the virtual machine is still on the node '${owner}' of the same host.`
+        : 'The host has a domain with the UUID of the virtual machine that Baton did not make.',
+      owner !== undefined,
+    );
+  }
+
+  private async domainOf({ vmUuid, incarnationId }: DomainIdentity): Promise<OwnDomain | undefined> {
+    const record = await this.connection.call('domain', vmUuid);
+    const own = record && this.asOwn(record);
+    return own?.instance.incarnationId === incarnationId ? own : undefined;
+  }
+
+  private work<T>(identity: DomainIdentity, failure: string, task: () => Promise<T>): Promise<T> {
+    return this.watch.mute(
+      identity.vmUuid,
+      () => this.explained(failure, task),
+      async (): Promise<Observation | undefined> => {
+        const domain = await this.domainOf(identity);
+        return domain && observationOf(domain);
+      },
+    );
+  }
+
+  /** Libvirt's words are for the operator: the owner reads what could not be done. */
+  private async explained<T>(failure: string, task: () => Promise<T>): Promise<T> {
+    try {
+      return await task();
+    } catch (error) {
+      if (!(error instanceof LibvirtCallError)) throw error;
+      this.options.log.warn({ failure, libvirt: error.failure }, 'libvirt refused');
+      throw new HypervisorError(`${failure}: libvirt on the compute node refused.`, true, { cause: error });
+    }
+  }
+
+  private inBackground(when: string, task: () => Promise<void>): void {
+    task().catch((error: unknown) => this.options.log.warn({ error }, `could not look at the domains ${when}`));
+  }
+}
+
+function identityOf({ uuid, instance }: OwnDomain): DomainIdentity {
+  return { vmUuid: uuid as VmUuid, incarnationId: instance.incarnationId as IncarnationId };
+}
+
+function observationOf(domain: OwnDomain): Observation {
+  return { identity: identityOf(domain), state: domain.state };
+}

@@ -1,0 +1,33 @@
+/** What the libvirt adapter must be told. Everything has a meaning for one compute node; nothing is read from outside. */
+import type { Logger } from 'pino';
+import type { GpuInventory } from '../../../protocol/node.js';
+import type { NodeNetworkOptions } from '../../network/node-network.js';
+import type { ProbeGuest } from './acceleration-probe.js';
+
+export interface LocalGpu extends GpuInventory {
+  /** The host's PCI addresses (`0000:65:00.0`), one for each; without them no VM can be given one. */
+  readonly pciAddresses?: readonly string[];
+}
+
+export interface LibvirtHypervisorOptions {
+  /** The compute node's name: written into each domain, and only domains with it are ours. */
+  readonly node: string;
+  /** Default: `qemu:///system`. */
+  readonly uri?: string;
+  /** Base images, disks and console logs of this node. QEMU's user must be able to reach it. */
+  readonly dataFolder: string;
+  readonly network: NodeNetworkOptions;
+  /** Base URL of the metadata service as guests reach it, given the address of the host on the guests' network. */
+  readonly metadataBaseUrl: (gateway: string) => string;
+  /** What relative image URLs are resolved against, and the headers that show the node's key there. */
+  readonly conductorUrl: string;
+  readonly conductorHeaders: () => Record<string, string>;
+  /** `probe` (default) boots a guest to find out. */
+  readonly acceleration?: 'probe' | 'kvm' | 'tcg';
+  /** What the probe boots; without it guests are emulated. */
+  readonly probeGuest?: ProbeGuest;
+  readonly gpus?: readonly LocalGpu[];
+  /** How long a guest may take to shut down by itself before it is powered off. Default: 30 s. */
+  readonly shutdownTimeoutMs?: number;
+  readonly log: Logger;
+}

@@ -1,0 +1,65 @@
+/**
+ * The libvirt document of a node's network: written once when the network is made, read to learn who has which
+ * address. The static host entries in it are the only memory of addresses, so a restarted worker gives the same ones.
+ */
+import { XMLParser } from 'fast-xml-parser';
+import { create } from 'xmlbuilder2';
+import { gatewayOf, netmaskOf, type Subnet } from './subnet.js';
+
+const DNSMASQ = 'http://libvirt.org/schemas/network/dnsmasq/1.0';
+const LEASE_MINUTES = 10;
+
+export interface HostEntry {
+  readonly mac: string;
+  readonly address: string;
+}
+
+export interface NetworkDocument {
+  readonly bridge: string;
+  readonly gateway: string;
+  readonly netmask: string;
+  readonly hosts: readonly HostEntry[];
+}
+
+/**
+ * Forward mode `open`: libvirt adds no firewall rules of its own, which would stand in the way of floating addresses.
+ * Without `stp off`, `delay 0` and `no-ping` each boot waits seconds for its first packet and its address.
+ */
+export function networkXml(name: string, bridge: string, subnet: Subnet): string {
+  return create({
+    network: {
+      '@xmlns:dnsmasq': DNSMASQ,
+      name,
+      forward: { '@mode': 'open' },
+      bridge: { '@name': bridge, '@stp': 'off', '@delay': '0' },
+      ip: { '@address': gatewayOf(subnet), '@netmask': netmaskOf(subnet), dhcp: {} },
+      'dnsmasq:options': { 'dnsmasq:option': { '@value': 'no-ping' } },
+    },
+  }).end({ headless: true });
+}
+
+/** A short lease: an address that was given back waits for the end of its lease before somebody else gets it. */
+export function hostEntryXml(entry: HostEntry): string {
+  const lease = { '@expiry': String(LEASE_MINUTES), '@unit': 'minutes' };
+  return create({ host: { '@mac': entry.mac, '@ip': entry.address, lease } }).end({ headless: true });
+}
+
+const parser = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '', isArray: (name) => name === 'host' });
+
+interface ParsedNetwork {
+  network: {
+    bridge?: { name?: string };
+    ip?: { address?: string; netmask?: string; dhcp?: { host?: { mac?: string; ip?: string }[] } | '' };
+  };
+}
+
+export function parseNetwork(xml: string): NetworkDocument {
+  const { network } = parser.parse(xml) as ParsedNetwork;
+  const dhcp = network.ip?.dhcp || undefined;
+  return {
+    bridge: network.bridge?.name ?? '',
+    gateway: network.ip?.address ?? '',
+    netmask: network.ip?.netmask ?? '',
+    hosts: (dhcp?.host ?? []).flatMap(({ mac, ip }) => (mac && ip ? [{ mac: mac.toLowerCase(), address: ip }] : [])),
+  };
+}
