@@ -54,6 +54,8 @@ export class MetadataProxy {
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url = '' } = request;
     if ((method !== 'GET' && method !== 'POST') || !ALLOWED[method]!.test(url)) return answer(response, 404);
+    // Refused before it is read: a request that is broken off gets no answer.
+    if (Number(request.headers['content-length']) > MOST_BODY_BYTES) throw new TooLarge('announced as too large');
     const body = method === 'POST' ? await read(request, MOST_BODY_BYTES) : undefined;
     const contentType = request.headers['content-type'];
     const forwarded = await this.client.forward({

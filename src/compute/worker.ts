@@ -3,8 +3,8 @@
  * come up and go down; each part knows only its own work.
  *
  * Up: hypervisor, registration, metadata, heartbeat, tasks. Down: no new tasks, those in hand may finish for a while,
- * what they have to report is reported, and only then the rest goes. A worker that the conductor has evicted does
- * nothing more on the host: its successor may be at work there already.
+ * what they have to report is reported, and only then the rest goes. A worker that the conductor has evicted begins
+ * nothing more on the host and leaves its queue: its successor may be at work there already.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
@@ -69,6 +69,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       this.hypervisor.onPowerChange(runner.onPowerChange);
       heartbeat.start();
       this.subscription = await this.options.consumer.consume(answer.queue, this.config.concurrency, runner.onDelivery);
+      if (this.evicted) await this.leaveQueue();
       this.logger.info({ queue: answer.queue, session: answer.session, hypervisor: this.hypervisor.name }, 'the compute worker is at work');
     } catch (error) {
       await this.onModuleDestroy();
@@ -84,7 +85,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private async finish({ reporter, runner, heartbeat }: Session): Promise<void> {
-    await this.subscription?.cancel().catch((error: unknown) => this.logger.warn({ err: error }, 'the queue was not left in order'));
+    await this.leaveQueue();
     const over = new AbortController();
     const drained = runner.drained().then(() => reporter.flushed());
     await Promise.race([drained, sleep(FINISH_WITHIN_MS, undefined, { signal: over.signal }).catch(() => undefined)]);
@@ -92,6 +93,12 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     runner.halt();
     reporter.stop(new Error('the worker has stopped'));
     await heartbeat.stop();
+  }
+
+  private async leaveQueue(): Promise<void> {
+    const subscription = this.subscription;
+    this.subscription = undefined;
+    await subscription?.cancel().catch((error: unknown) => this.logger.warn({ err: error }, 'the queue was not left in order'));
   }
 
   private async register(): Promise<RegisterAnswer> {
@@ -138,6 +145,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     this.evicted = true;
     this.session?.runner.halt();
     this.session?.reporter.stop(reason);
+    void this.leaveQueue();
     this.logger.fatal(reason.message);
     const { onEvicted = endProcess } = this.options;
     onEvicted(reason);

@@ -101,8 +101,10 @@ export class ConductorClient {
       const { statusCode, body: answer } = await this.pool.request(options);
       return { status: statusCode, text: await answer.text() };
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      throw new ConductorUnreachable(`the conductor at ${this.url} cannot be reached: ${code ?? message}`, { cause: error });
+      const { code, message } = error as { code?: unknown; message: string };
+      // The code of a timeout is a bare number.
+      const reason = typeof code === 'string' ? code : message;
+      throw new ConductorUnreachable(`the conductor at ${this.url} cannot be reached: ${reason}`, { cause: error });
     }
   }
 }
