@@ -66,6 +66,11 @@ export class ServerProcess {
     clearTimeout(impatience);
   }
 
+  /** At once, as a power failure would; nobody is waited for. */
+  kill(): void {
+    this.killNow();
+  }
+
   private readonly killNow = (): void => {
     if (this.running) this.child.kill('SIGKILL');
   };
