@@ -6,7 +6,13 @@
  * A webhook is delivered at least once: it is repeated, with the same `webhook-id`, if this process dies between the
  * receiver's answer and its record. No network traffic happens inside a transaction.
  */
-import { Injectable, Logger, type BeforeApplicationShutdown, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Injectable,
+  Logger,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoalescedWork } from './coalesced-work.js';
 import { DeliveryQueue, type AttemptRecord, type LeasedDelivery } from './delivery-queue.js';
@@ -83,7 +89,9 @@ export class CallbackDeliverer implements OnApplicationBootstrap, OnModuleDestro
   private async deliver(delivery: LeasedDelivery): Promise<void> {
     try {
       const secrets = delivery.secrets.length > 0 ? delivery.secrets : await this.firstSecrets(delivery);
-      this.unrecorded.push(recordOf(delivery, await this.sender.send(delivery, secrets)));
+      const attempt = await this.sender.send(delivery, secrets);
+      // Looked up only now: the list is replaced whenever a batch is written.
+      this.unrecorded.push(recordOf(delivery, attempt));
       this.recording.request();
     } catch (error) {
       // Nothing was sent: the lease runs out and the webhook is tried again.

@@ -8,7 +8,10 @@ export class SigningSecretFields {
   @ApiProperty({ type: 'integer' })
   id: number;
 
-  @ApiProperty({ example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', description: 'As the Standard Webhooks libraries take it.' })
+  @ApiProperty({
+    example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+    description: 'As the Standard Webhooks libraries take it.',
+  })
   secret: string;
 
   @ApiProperty({ example: '2026-01-31T12:00:00' })

@@ -26,8 +26,9 @@ export interface DeliveryLogRow {
 
 const LOG_LENGTH = 100;
 
-const COLUMNS = `id, virtual_machine_id AS "virtualMachineId", url, body, state, attempts, available_at AS "availableAt",
-  response_status AS "responseStatus", last_error AS "lastError", created_at AS "createdAt", finished_at AS "finishedAt"`;
+const COLUMNS = `id, virtual_machine_id AS "virtualMachineId", url, body, state, attempts,
+  available_at AS "availableAt", response_status AS "responseStatus", last_error AS "lastError",
+  created_at AS "createdAt", finished_at AS "finishedAt"`;
 
 @Injectable()
 export class CallbacksService {
@@ -59,7 +60,8 @@ export class CallbacksService {
          RETURNING *),
        noted AS (
          INSERT INTO event (organization_id, virtual_machine_id, user_id, reason, object, message)
-         SELECT r.organization_id, r.virtual_machine_id, $3, 'CallbackReplayRequest', v.name, 'Webhook ' || r.id || ' is sent again'
+         SELECT r.organization_id, r.virtual_machine_id, $3, 'CallbackReplayRequest', v.name,
+                'Webhook ' || r.id || ' is sent again'
            FROM replayed r JOIN virtual_machine v ON v.id = r.virtual_machine_id)
        SELECT ${COLUMNS} FROM replayed`,
       [deliveryId, organizationId, userId],
@@ -75,6 +77,10 @@ export class CallbacksService {
       [deliveryId, organizationId],
     );
     if (pending.length === 0) return notFound(`Callback delivery ${deliveryId}`);
-    return new ApiError(409, 'This callback is still being delivered. Replay it when it is delivered or has failed.', 'conflict');
+    return new ApiError(
+      409,
+      'This callback is still being delivered. Replay it when it is delivered or has failed.',
+      'conflict',
+    );
   }
 }

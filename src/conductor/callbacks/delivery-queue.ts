@@ -85,7 +85,8 @@ const LEASE_BATCH = `
 const RECORD_BATCH = `
   UPDATE callback_delivery d
      SET state = r.state, attempts = d.attempts + 1, response_status = r.response_status, last_error = r.error,
-         available_at = CASE WHEN r.state = 'pending' THEN now() + r.pause_ms * interval '1 millisecond' ELSE d.available_at END,
+         available_at = CASE WHEN r.state = 'pending' THEN now() + r.pause_ms * interval '1 millisecond'
+                             ELSE d.available_at END,
          finished_at = CASE WHEN r.state = 'pending' THEN NULL ELSE now() END
     FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::text[], $6::float8[])
          AS r (id, lease_end, state, response_status, error, pause_ms)

@@ -40,10 +40,18 @@ export class SigningSecretsService {
   async rotate({ organizationId, userId }: Principal): Promise<ValidSecret[]> {
     return await this.locked(organizationId, async (manager) => {
       if ((await selectValid(manager, organizationId)).length >= MOST_VALID)
-        throw new ApiError(429, `There are ${MOST_VALID} valid signing secrets. Wait until the oldest expires.`, undefined, 3600);
-      await manager.query('DELETE FROM signing_secret WHERE organization_id = $1 AND expires_at <= now()', [organizationId]);
+        throw new ApiError(
+          429,
+          `There are ${MOST_VALID} valid signing secrets. Wait until the oldest expires.`,
+          undefined,
+          3600,
+        );
+      await manager.query('DELETE FROM signing_secret WHERE organization_id = $1 AND expires_at <= now()', [
+        organizationId,
+      ]);
       await manager.query(
-        `UPDATE signing_secret SET expires_at = now() + interval '24 hours' WHERE organization_id = $1 AND expires_at IS NULL`,
+        `UPDATE signing_secret SET expires_at = now() + interval '24 hours'
+          WHERE organization_id = $1 AND expires_at IS NULL`,
         [organizationId],
       );
       await insertSecret(manager, organizationId);
@@ -72,4 +80,7 @@ const selectValid = (manager: EntityManager, organizationId: OrganizationId): Pr
   );
 
 const insertSecret = (manager: EntityManager, organizationId: OrganizationId): Promise<unknown> =>
-  manager.query('INSERT INTO signing_secret (organization_id, secret) VALUES ($1, $2)', [organizationId, newSigningSecret()]);
+  manager.query('INSERT INTO signing_secret (organization_id, secret) VALUES ($1, $2)', [
+    organizationId,
+    newSigningSecret(),
+  ]);

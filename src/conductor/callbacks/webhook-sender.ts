@@ -57,7 +57,8 @@ function judge(status: number): Attempt {
   const answer = { delivered, final: delivered || status === 410, responseStatus: status };
   if (delivered) return { ...answer, error: null };
   if (status === 410) return { ...answer, error: 'the receiver answered 410 Gone: it wants no more' };
-  if (status >= 300 && status < 400) return { ...answer, error: `the receiver answered ${status}: redirects are not followed` };
+  if (status >= 300 && status < 400)
+    return { ...answer, error: `the receiver answered ${status}: redirects are not followed` };
   return { ...answer, error: `the receiver answered ${status}` };
 }
 
@@ -79,9 +80,9 @@ function notSent(error: unknown): Attempt {
 
 function wordsFor(error: unknown): string {
   if (error instanceof EgressRefusedError) return error.message;
-  if (!(error instanceof Error)) return 'the webhook could not be sent';
-  if (error.name === 'TimeoutError') return `the receiver did not answer within ${ATTEMPT_TIMEOUT_MS / 1000} seconds`;
-  const { code = '' } = error as NodeJS.ErrnoException;
-  if (/CERT|SSL|TLS|SELF_SIGNED|ALTNAME/.test(code)) return "the receiver's TLS certificate or protocol is not acceptable";
-  return CAUSES[code] ?? 'the webhook could not be sent';
+  const { name = '', code = '' } = error as { name?: string; code?: unknown };
+  if (name === 'TimeoutError') return `the receiver did not answer within ${ATTEMPT_TIMEOUT_MS / 1000} seconds`;
+  if (/CERT|SSL|TLS|SELF_SIGNED|ALTNAME/.test(String(code)))
+    return "the receiver's TLS certificate or protocol is not acceptable";
+  return CAUSES[String(code)] ?? 'the webhook could not be sent';
 }

@@ -55,8 +55,13 @@ describe('the target of a webhook', () => {
   it.each([
     ['https://example.com', 'https://example.com', '/'],
     ['https://example.com?Token=AbC', 'https://example.com', '/?Token=AbC'],
-    ['HTTPS://Example.com:8443/a/../B/%2e%2E?q=\'"|{x}&T=AbC#part', 'https://example.com:8443', '/a/../B/%2e%2E?q=\'"|{x}&T=AbC'],
+    [
+      'HTTPS://Example.com:8443/a/../B/%2e%2E?q=\'"|{x}&T=AbC#part',
+      'https://example.com:8443',
+      '/a/../B/%2e%2E?q=\'"|{x}&T=AbC',
+    ],
     ['http://[2606:4700::1111]/x', 'http://[2606:4700::1111]', '/x'],
   ])('keeps path and query of %s as they were given', (url, origin, path) =>
-    expect(requestTarget(url)).toEqual({ origin, path }));
+    expect(requestTarget(url)).toEqual({ origin, path }),
+  );
 });

@@ -55,7 +55,9 @@ export class EgressPolicy {
       throw badRequest('The URL must not carry a user name or password; put a token in its query instead.');
     const literal = addressOf(hostname);
     if (literal !== undefined && !this.ranges.permits(literal))
-      throw badRequest('The URL leads to a private or reserved address. Use one that is public, or ask the operator to allow it.');
+      throw badRequest(
+        'The URL leads to a private or reserved address. Use one that is public, or ask the operator to allow it.',
+      );
   }
 
   /** Connections of this agent reach permitted addresses only. Who creates it closes it. */
@@ -79,7 +81,8 @@ export class EgressPolicy {
         (addresses) => {
           const [first] = addresses;
           if (first === undefined) callback(Object.assign(new Error('no address'), { code: 'ENOTFOUND' }), '', 0);
-          else if (!addresses.every(({ address }) => this.ranges.permits(address))) callback(new EgressRefusedError(), '', 0);
+          else if (!addresses.every(({ address }) => this.ranges.permits(address)))
+            callback(new EgressRefusedError(), '', 0);
           else if (options.all) callback(null, addresses);
           else callback(null, first.address, first.family);
         },

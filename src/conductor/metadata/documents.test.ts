@@ -15,10 +15,47 @@ const guest = (change: Partial<GuestIdentity> = {}): GuestIdentity => ({
 const read = (text: string): Record<string, unknown> => parse(text, { version: '1.1' }) as Record<string, unknown>;
 
 const HOSTILE = [
-  'a\nlocal-hostname: evil', 'a\r\ninstance-id: other', ']]></domain>', '</domain>', '$(id)', '`id`', '{{ 7*7 }}', "'", '"', '\\',
-  '\u202Egnp.exe', '# comment', 'a: b', '- item', '&anchor', '*alias', '!!python/object:os.system', '---', '...', '|', '>', '%YAML',
-  'yes', 'no', 'null', '~', '0x1f', '1e5', '012', '12:30:45', '2026-01-01', '.inf', '', ' ', '\t', '\u2028', '\u0085', '\uFEFF', '😀',
-  'x'.repeat(500), `${'word '.repeat(100)}\nend`,
+  'a\nlocal-hostname: evil',
+  'a\r\ninstance-id: other',
+  ']]></domain>',
+  '</domain>',
+  '$(id)',
+  '`id`',
+  '{{ 7*7 }}',
+  "'",
+  '"',
+  '\\',
+  '\u202Egnp.exe',
+  '# comment',
+  'a: b',
+  '- item',
+  '&anchor',
+  '*alias',
+  '!!python/object:os.system',
+  '---',
+  '...',
+  '|',
+  '>',
+  '%YAML',
+  'yes',
+  'no',
+  'null',
+  '~',
+  '0x1f',
+  '1e5',
+  '012',
+  '12:30:45',
+  '2026-01-01',
+  '.inf',
+  '',
+  ' ',
+  '\t',
+  '\u2028',
+  '\u0085',
+  '\uFEFF',
+  '😀',
+  'x'.repeat(500),
+  `${'word '.repeat(100)}\nend`,
 ];
 
 describe('meta-data', () => {
@@ -41,7 +78,11 @@ describe('meta-data', () => {
   it.each(HOSTILE)('reads as it was meant with the key %j and the region %j', (hostile) => {
     const publicKeys = [hostile, `ssh-rsa AAAA ${hostile}`, hostile];
     const document = read(metaData(guest({ publicKeys, region: hostile })));
-    expect(document).toMatchObject({ 'public-keys': publicKeys, 'availability-zone': hostile, 'local-hostname': 'web-1' });
+    expect(document).toMatchObject({
+      'public-keys': publicKeys,
+      'availability-zone': hostile,
+      'local-hostname': 'web-1',
+    });
   });
 
   it('can be read line by line: plain ids, and each key on one line', () => {
@@ -58,14 +99,25 @@ describe('meta-data', () => {
     expect(lines.filter((line) => /^(local-hostname|instance-id|ssh-rsa)/.test(line))).toHaveLength(2);
   });
 
-  it('has an empty list for a VM without keys', () => expect(read(metaData(guest({ publicKeys: [] })))['public-keys']).toEqual([]));
+  it('has an empty list for a VM without keys', () =>
+    expect(read(metaData(guest({ publicKeys: [] })))['public-keys']).toEqual([]));
 });
 
 describe('a host name', () => {
   it.each([
-    ['web-1', 'web-1'], ['Web_Server 2', 'web-server-2'], ['Überraschung', 'uberraschung'], ['--a--', 'a'], ['../../etc', 'etc'],
-    ['$(id)', 'id'], ['123', 'vm-123'], ['1e5', 'vm-1e5'], ['yes', 'vm-yes'], ['NULL', 'vm-null'], ['2nd', '2nd'],
-    ['', 'vm-6f1c2f7e'], ['日本', 'vm-6f1c2f7e'],
+    ['web-1', 'web-1'],
+    ['Web_Server 2', 'web-server-2'],
+    ['Überraschung', 'uberraschung'],
+    ['--a--', 'a'],
+    ['../../etc', 'etc'],
+    ['$(id)', 'id'],
+    ['123', 'vm-123'],
+    ['1e5', 'vm-1e5'],
+    ['yes', 'vm-yes'],
+    ['NULL', 'vm-null'],
+    ['2nd', '2nd'],
+    ['', 'vm-6f1c2f7e'],
+    ['日本', 'vm-6f1c2f7e'],
   ])('of %j is %s', (name, hostname) => expect(hostnameFor(name, UUID)).toBe(hostname));
 
   it('is a DNS label whatever the name', () => {

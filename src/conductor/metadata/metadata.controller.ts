@@ -62,7 +62,11 @@ export class MetadataController {
 }
 
 function answer(reply: FastifyReply, status: number, text: string): void {
-  void reply.status(status).header('content-type', 'text/plain; charset=utf-8').header('cache-control', 'no-store').send(text);
+  void reply
+    .status(status)
+    .header('content-type', 'text/plain; charset=utf-8')
+    .header('cache-control', 'no-store')
+    .send(text);
 }
 
 const sizeOf = (request: FastifyRequest, body: unknown): number =>

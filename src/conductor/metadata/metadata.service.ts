@@ -1,6 +1,6 @@
 /**
  * Whose metadata a request may read: token and UUID must both belong to the live incarnation. The token is known to
- * the guest's node and the guest alone; here only its hash is stored, and a new incarnation makes the old one worthless.
+ * the guest's node and the guest alone; here only its hash is stored, and a new incarnation makes the old worthless.
  *
  * Phoning home is one statement, so that of many calls exactly the first marks the VM reachable and writes the event.
  */
@@ -65,4 +65,8 @@ export class MetadataService {
 }
 
 /** Guests are strangers: no control characters, no marks that turn the direction of text, no novel. */
-const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '').trim().slice(0, LONGEST_HOSTNAME);
+const printable = (text: string): string =>
+  text
+    .replace(/[^\x20-\x7e]/g, '')
+    .trim()
+    .slice(0, LONGEST_HOSTNAME);
