@@ -20,8 +20,8 @@ export interface ReportedVm {
   readonly lastSequence: number;
   /** The incarnation is over and its claim released. */
   readonly ended: boolean;
-  /** A task of the VM that reached its end: `failed` tells why in `fault`. */
-  readonly finishedTasks: readonly { readonly id: TaskId; readonly failed: boolean }[];
+  /** The task whose end the last report told of; those of older generations end with it. */
+  readonly concluded: { readonly taskId: TaskId; readonly state: 'done' | 'failed' } | undefined;
 }
 
 export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportVerdict; vm: ReportedVm } {
@@ -34,7 +34,6 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
   const observedGeneration = Math.min(report.generation, vm.generation);
   const status = deriveStatus({ desiredPower: vm.desiredPower, generation: vm.generation, observed, observedGeneration });
   const neverRan = vm.observed === 'nothing' || vm.observed === 'building';
-  const finished = observed !== 'building' && report.taskId !== undefined;
   return {
     verdict: 'accepted',
     vm: {
@@ -48,9 +47,10 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
       lastSequence: report.sequence,
       // A start that failed was undone by the worker; a VM that had run keeps its disk and its place.
       ended: status === 'DELETED' || (observed === 'failed' && neverRan && vm.desiredPower !== 'absent'),
-      finishedTasks: finished
-        ? [...vm.finishedTasks, { id: report.taskId!, failed: observed === 'failed' }]
-        : vm.finishedTasks,
+      concluded:
+        observed === 'building' || report.taskId === undefined
+          ? vm.concluded
+          : { taskId: report.taskId, state: observed === 'failed' ? 'failed' : 'done' },
     },
   };
 }

@@ -50,7 +50,7 @@ const LOCK = `
 const WRITE = `
   WITH r AS (
     SELECT * FROM json_to_recordset($1) AS r(vm_id int, incarnation_id int, observed text, observed_generation int, status text,
-      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, deleted boolean)
+      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, deleted boolean, task_id uuid, task_state text)
   ), updated_vm AS (
     UPDATE virtual_machine vm
        SET observed = r.observed, observed_generation = r.observed_generation, status = r.status, fault = r.fault,
@@ -78,9 +78,12 @@ const WRITE = `
   ), released_ip AS (
     UPDATE floating_ip f SET virtual_machine_id = NULL FROM r WHERE f.virtual_machine_id = r.vm_id AND r.deleted
   )
-  UPDATE task t SET state = f.state, finished_at = now(), last_error = f.error
-    FROM json_to_recordset($2) AS f(id uuid, state text, error text)
-   WHERE t.id = f.id AND t.state IN ('pending', 'published')`;
+  UPDATE task t
+     SET state = CASE WHEN t.id = r.task_id THEN r.task_state ELSE 'superseded' END, finished_at = now(),
+         last_error = CASE WHEN t.id = r.task_id THEN r.fault END
+    FROM r
+   WHERE r.task_state IS NOT NULL AND t.virtual_machine_id = r.vm_id AND t.state IN ('pending', 'published')
+     AND (t.id = r.task_id OR t.generation < r.observed_generation)`;
 
 @Injectable()
 export class Reports {
@@ -121,15 +124,10 @@ export class Reports {
       last_sequence: vm.lastSequence,
       ended: vm.ended,
       deleted: vm.status === 'DELETED',
+      task_id: vm.concluded?.taskId,
+      task_state: vm.concluded?.state,
     }));
-    const tasks = [...changed.values()].flatMap((vm) =>
-      vm.finishedTasks.map(({ id, failed }) => ({
-        id,
-        state: failed ? 'failed' : 'done',
-        error: failed ? vm.fault : null,
-      })),
-    );
-    await transaction.query(WRITE, [JSON.stringify(rows), JSON.stringify(tasks)]);
+    await transaction.query(WRITE, [JSON.stringify(rows)]);
   }
 }
 
@@ -162,7 +160,7 @@ function toReportedVm(row: ReportedRow): ReportedVm {
     metadataTokenHash: row.metadata_token_hash,
     lastSequence: Number(row.last_sequence),
     ended: false,
-    finishedTasks: [],
+    concluded: undefined,
   };
 }
 
