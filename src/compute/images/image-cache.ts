@@ -142,7 +142,8 @@ export class ImageCache {
   }
 
   private explain(error: unknown, url: string): HypervisorError {
-    const timedOut = error instanceof Error && error.name === 'TimeoutError';
+    // Not `instanceof Error`: what an abort throws is a DOMException, which may come from another realm.
+    const timedOut = (error as { name?: string } | undefined)?.name === 'TimeoutError';
     const reason = timedOut ? `it took longer than ${this.timeoutMs / 1000} s` : 'the download failed on the compute node';
     return new HypervisorError(`The image file ${url} cannot be downloaded: ${reason}.`, true, { cause: error });
   }

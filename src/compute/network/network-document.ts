@@ -3,7 +3,7 @@
  * address. The static host entries in it are the only memory of addresses, so a restarted worker gives the same ones.
  */
 import { XMLParser } from 'fast-xml-parser';
-import { create } from 'xmlbuilder2';
+import { renderXml } from '../hypervisor/libvirt/xml.js';
 import { gatewayOf, netmaskOf, type Subnet } from './subnet.js';
 
 const DNSMASQ = 'http://libvirt.org/schemas/network/dnsmasq/1.0';
@@ -26,7 +26,7 @@ export interface NetworkDocument {
  * Without `stp off`, `delay 0` and `no-ping` each boot waits seconds for its first packet and its address.
  */
 export function networkXml(name: string, bridge: string, subnet: Subnet): string {
-  return create({
+  return renderXml({
     network: {
       '@xmlns:dnsmasq': DNSMASQ,
       name,
@@ -35,13 +35,13 @@ export function networkXml(name: string, bridge: string, subnet: Subnet): string
       ip: { '@address': gatewayOf(subnet), '@netmask': netmaskOf(subnet), dhcp: {} },
       'dnsmasq:options': { 'dnsmasq:option': { '@value': 'no-ping' } },
     },
-  }).end({ headless: true });
+  });
 }
 
 /** A short lease: an address that was given back waits for the end of its lease before somebody else gets it. */
 export function hostEntryXml(entry: HostEntry): string {
   const lease = { '@expiry': String(LEASE_MINUTES), '@unit': 'minutes' };
-  return create({ host: { '@mac': entry.mac, '@ip': entry.address, lease } }).end({ headless: true });
+  return renderXml({ host: { '@mac': entry.mac, '@ip': entry.address, lease } });
 }
 
 const parser = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '', isArray: (name) => name === 'host' });

@@ -6,9 +6,9 @@
  * restart. A domain without that element, or with another node's name, is none of ours and never touched.
  */
 import { XMLParser } from 'fast-xml-parser';
-import { create } from 'xmlbuilder2';
 import type { ImageFormat } from '../../images/image-header.js';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './calls.js';
+import { renderXml, type XmlTree } from './xml.js';
 
 /** How guests run on this host. */
 export type Accelerator =
@@ -44,14 +44,12 @@ export interface DomainDescription {
 
 const TRANSLATION_CACHE_MIB = 32;
 
-type Element = Record<string, unknown>;
-
-function cpuOf(accelerator: Accelerator): Element {
+function cpuOf(accelerator: Accelerator): XmlTree {
   if (accelerator.kind === 'tcg') return {};
   return { cpu: { '@mode': accelerator.cpuMode, '@check': 'none' } };
 }
 
-function bootOf({ kernel }: DomainDescription): Element {
+function bootOf({ kernel }: DomainDescription): XmlTree {
   if (!kernel) return { boot: { '@dev': 'hd' } };
   return {
     kernel: kernel.path,
@@ -61,7 +59,7 @@ function bootOf({ kernel }: DomainDescription): Element {
 }
 
 /** The base is shared by many guests: libvirt must not hand its ownership to one of them. */
-function diskOf({ overlay, base, baseFormat }: NonNullable<DomainDescription['disk']>): Element {
+function diskOf({ overlay, base, baseFormat }: NonNullable<DomainDescription['disk']>): XmlTree {
   return {
     '@type': 'file',
     '@device': 'disk',
@@ -77,7 +75,7 @@ function diskOf({ overlay, base, baseFormat }: NonNullable<DomainDescription['di
   };
 }
 
-function pciDeviceOf(address: string): Element {
+function pciDeviceOf(address: string): XmlTree {
   const [, domain, bus, slot, func] = /^([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])$/i.exec(address) ?? [];
   const hex = (value: string | undefined) => `0x${value}`;
   return {
@@ -92,7 +90,7 @@ export function domainXml(description: DomainDescription): string {
   const { accelerator, instance, consoleLog } = description;
   const title = printable(description.title ?? '');
   const seed = description.seedUrl && `ds=nocloud;s=${description.seedUrl}`;
-  return create({
+  return renderXml({
     domain: {
       '@type': accelerator.kind === 'kvm' ? 'kvm' : 'qemu',
       name: description.name,
@@ -139,10 +137,10 @@ export function domainXml(description: DomainDescription): string {
         rng: { '@model': 'virtio', backend: { '@model': 'random', '#': '/dev/urandom' } },
       },
     },
-  }).end({ headless: true });
+  });
 }
 
-function instanceElement(instance: InstanceMetadata): Element {
+function instanceElement(instance: InstanceMetadata): XmlTree {
   return {
     [`${METADATA_PREFIX}:instance`]: {
       [`@xmlns:${METADATA_PREFIX}`]: METADATA_NAMESPACE,
@@ -151,7 +149,7 @@ function instanceElement(instance: InstanceMetadata): Element {
   };
 }
 
-function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, gpuAddresses }: InstanceMetadata): Element {
+function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, gpuAddresses }: InstanceMetadata): XmlTree {
   return {
     '@node': node,
     '@incarnation': String(incarnationId),
@@ -163,7 +161,7 @@ function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, gpuAddre
 
 /** The element alone, for a domain that exists; libvirt adds prefix and namespace. */
 export function instanceXml(instance: InstanceMetadata): string {
-  return create({ instance: instanceAttributes(instance) }).end({ headless: true });
+  return renderXml({ instance: instanceAttributes(instance) });
 }
 
 const parser = new XMLParser({
