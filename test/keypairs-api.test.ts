@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createHash } from 'node:crypto';
 import { startApi, type Api } from './support/api.js';
+import { eventually } from './support/eventually.js';
 import { mismatches } from './support/infrahub-model.js';
 
 const BLOB = 'AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl';
@@ -103,19 +104,21 @@ describe('a keypair', () => {
     await api.ada.api.delete(`/v1/core/keypair/${id}`).expect(404);
   });
 
-  it('never slips into an environment that is being deleted', async () => {
-    for (let round = 0; round < 10; round++) {
-      const name = `brief-${round}`;
-      const made = await api.ada.api.post('/v1/core/environments').send({ name, region: 'default-1' }).expect(200);
-      const [imported, deleted] = await Promise.all([
-        importing({ environment_name: name }),
-        api.ada.api.delete(`/v1/core/environments/${made.body.environment.id}`),
-      ]);
-      expect([
-        [200, 405],
-        [404, 200],
-      ]).toContainEqual([imported.status, deleted.status]);
-    }
+  it('never slips into an environment whose deletion is under way', async () => {
+    const deletion = api.database.createQueryRunner();
+    await deletion.startTransaction();
+    await deletion.query('SELECT id FROM environment WHERE organization_id = $1 FOR UPDATE', [api.ada.organizationId]);
+    const imported = importing().then((answer) => answer.status);
+    await eventually(async () => {
+      const waiting = await api.database.query(
+        `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      expect(waiting).toHaveLength(1);
+    });
+    await deletion.query('UPDATE environment SET deleted_at = now() WHERE organization_id = $1', [api.ada.organizationId]);
+    await deletion.commitTransaction();
+    await deletion.release();
+    expect(await imported).toBe(404);
   });
 });
 
