@@ -52,31 +52,32 @@ const WINDOW = 500;
 
 const HOST = `coalesce(lower(substring(d.url from '^[^:]+://([^/?#]+)')), '')`;
 
+/** Reads pending rows only, however long the log of a VM has grown: nothing but the partial index when idle. */
 const LEASE_BATCH = `
   WITH busy AS (SELECT * FROM unnest($3::text[], $4::int[]) AS b (host, under_way)),
+  untried AS MATERIALIZED (
+    SELECT DISTINCT ON (virtual_machine_id) virtual_machine_id, created_at, id
+      FROM callback_delivery WHERE state = 'pending' AND attempts = 0
+     ORDER BY virtual_machine_id, created_at, id),
   due AS MATERIALIZED (
     SELECT d.id, d.available_at, d.created_at, ${HOST} AS host
-      FROM callback_delivery d
+      FROM callback_delivery d LEFT JOIN untried USING (virtual_machine_id)
      WHERE d.state = 'pending' AND d.available_at <= now()
        AND ${HOST} NOT IN (SELECT host FROM busy WHERE under_way >= $2)
-       AND NOT EXISTS (
-         SELECT FROM callback_delivery e
-          WHERE e.virtual_machine_id = d.virtual_machine_id AND e.state = 'pending' AND e.attempts = 0
-            AND (e.created_at, e.id) < (d.created_at, d.id))
+       AND (untried.id IS NULL OR (d.created_at, d.id) <= (untried.created_at, untried.id))
      ORDER BY d.available_at LIMIT ${WINDOW}),
   ranked AS (
-    SELECT due.id, due.host, coalesce(busy.under_way, 0) +
+    SELECT due.id, due.available_at, due.created_at, coalesce(busy.under_way, 0) +
            row_number() OVER (PARTITION BY due.host ORDER BY due.available_at, due.created_at) AS place
       FROM due LEFT JOIN busy USING (host)),
   chosen AS (
-    SELECT d.id, ranked.host
-      FROM callback_delivery d JOIN ranked USING (id)
-     WHERE ranked.place <= $2 AND d.state = 'pending' AND d.available_at <= now()
-     ORDER BY d.available_at, d.created_at LIMIT $1
-       FOR UPDATE OF d SKIP LOCKED)
+    SELECT d.id FROM callback_delivery d
+     WHERE d.id = ANY (ARRAY(SELECT id FROM ranked WHERE place <= $2 ORDER BY available_at, created_at LIMIT $1))
+       AND d.state = 'pending' AND d.available_at <= now()
+       FOR UPDATE SKIP LOCKED)
   UPDATE callback_delivery d SET available_at = clock_timestamp() + ${LEASE}
-    FROM chosen WHERE d.id = chosen.id
-  RETURNING d.id, d.organization_id AS "organizationId", d.url, d.body, d.attempts, chosen.host,
+   WHERE d.id = ANY (ARRAY(SELECT id FROM chosen))
+  RETURNING d.id, d.organization_id AS "organizationId", d.url, d.body, d.attempts, ${HOST} AS host,
             d.available_at::text AS "leaseEnd",
             ARRAY(SELECT s.secret FROM signing_secret s
                    WHERE s.organization_id = d.organization_id AND (s.expires_at IS NULL OR s.expires_at > now())
