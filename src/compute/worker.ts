@@ -126,7 +126,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       await this.metadata.listen(gatewayOf(parseSubnet(this.config.subnet)), this.config.metadataPort);
   }
 
-  private makeSession({ session, heartbeatSeconds }: RegisterAnswer): Session {
+  private makeSession({ session, heartbeatSeconds, leaseSeconds }: RegisterAnswer): Session {
     const { hypervisor, client, logger } = this;
     const shared = { session, nodeName: this.options.nodeName, logger, onEvicted: (reason: Error) => this.evict(reason) };
     const reporter = new Reporter({ ...shared, send: (batch) => client.report(batch) });
@@ -134,6 +134,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const heartbeat = new HeartbeatLoop({
       ...shared,
       everySeconds: heartbeatSeconds,
+      timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
       inventory: () => hypervisor.inventory(),
       send: (beat, signal) => client.heartbeat(beat, signal),
     });

@@ -16,6 +16,8 @@ export interface HeartbeatOptions {
   readonly session: number;
   readonly nodeName: string;
   readonly everySeconds: number;
+  /** For the inventory and for the beat itself; the lease must outlast both. */
+  readonly timeLimitMs: number;
   readonly inventory: () => Promise<readonly InventoryItem[]>;
   readonly send: (beat: Heartbeat, signal: AbortSignal) => Promise<void>;
   readonly logger: Logger;
@@ -56,7 +58,7 @@ export class HeartbeatLoop {
       const inventoryDigest = createHash('sha256').update(JSON.stringify(inventory)).digest('hex');
       const changed = inventoryDigest !== this.answeredDigest;
       const beat = { session: this.options.session, inventoryDigest, ...(changed && { inventory }) };
-      await this.options.send(beat, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(this.timeLimitMs)]));
+      await this.options.send(beat, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(this.options.timeLimitMs)]));
       this.answeredDigest = inventoryDigest;
       if (this.failures > 0) this.options.logger.info({ missed: this.failures }, 'the heartbeat is back');
       this.failures = 0;
@@ -79,7 +81,7 @@ export class HeartbeatLoop {
   private async inventoryInTime(): Promise<readonly InventoryItem[]> {
     this.slowInventory ??= this.options.inventory().finally(() => (this.slowInventory = undefined));
     const over = new AbortController();
-    const timeout = sleep(this.timeLimitMs, undefined, { signal: AbortSignal.any([over.signal, this.stopping.signal]) });
+    const timeout = sleep(this.options.timeLimitMs, undefined, { signal: AbortSignal.any([over.signal, this.stopping.signal]) });
     try {
       return await Promise.race([this.slowInventory, timeout.then(() => this.hypervisorHangs())]);
     } finally {
@@ -90,13 +92,9 @@ export class HeartbeatLoop {
 
   private hypervisorHangs(): never {
     throw new Error(
-      `the hypervisor has not listed its domains for ${this.timeLimitMs / 1000} s; is it hung? ` +
+      `the hypervisor has not listed its domains for ${this.options.timeLimitMs / 1000} s; is it hung? ` +
         'Without a heartbeat this node gets no new VMs',
     );
-  }
-
-  private get timeLimitMs(): number {
-    return Math.max(1000, this.options.everySeconds * 1000);
   }
 }
 
