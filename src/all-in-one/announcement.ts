@@ -1,0 +1,46 @@
+/** What a newcomer reads when the cloud is up: where it is, the key, what kind of guests, and the first thing to try. */
+import { DEMO_IMAGE } from './demo-image.js';
+
+export interface Announcement {
+  readonly url: string;
+  readonly apiKey: string;
+  readonly environmentFile: string;
+  readonly logFile: string;
+  readonly privateKeyFile: string;
+  readonly nodes: number;
+  readonly hypervisor: string;
+}
+
+export function announcement(cloud: Announcement): string {
+  const body = JSON.stringify({
+    name: 'first',
+    environment_name: 'demo',
+    image_name: DEMO_IMAGE,
+    flavor_name: 'tiny-1',
+    key_name: 'demo',
+    count: 1,
+  });
+  return `
+  Baton is up.
+
+  Address      ${cloud.url}    (API reference: ${cloud.url}/docs)
+  API key      ${cloud.apiKey}
+  Hypervisor   ${cloud.hypervisor}
+  Nodes        ${cloud.nodes}
+  SSH key      ${cloud.privateKeyFile}
+  Environment  ${cloud.environmentFile}
+  Log          ${cloud.logFile}
+
+  Create your first virtual machine:
+
+    curl -sS ${cloud.url}/v1/core/virtual-machines \\
+      -H 'api_key: ${cloud.apiKey}' -H 'content-type: application/json' \\
+      -d '${body}'
+
+  and look at it:
+
+    curl -sS ${cloud.url}/v1/core/virtual-machines -H 'api_key: ${cloud.apiKey}'
+
+  Ctrl-C stops Baton; virtual machines run on, and the next bin/up continues with them.
+`;
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from '@jest/globals';
+import { COMMANDS, integerFlag, parseCommandLine, UsageError, type CommandName } from './command-line.js';
+import { commandHelp, generalHelp } from './help.js';
+
+describe('the command line', () => {
+  it('is a conductor when nothing is asked for', () => {
+    expect(parseCommandLine([])).toMatchObject({ command: 'conductor', explicit: false });
+  });
+
+  it('takes the settings of its role as flags', () => {
+    const { command, flags } = parseCommandLine(['--compute', '--name', 'node-7', '--region=eu-1']);
+    expect(command).toBe('compute');
+    expect(flags).toMatchObject({ name: 'node-7', region: 'eu-1' });
+  });
+
+  it('refuses the flags of another role', () => {
+    expect(() => parseCommandLine(['--compute', '--port', '8080'])).toThrow(/'--port'.*See --help/);
+  });
+
+  it.each([
+    [['admin', 'join-token', '--uses', '3'], 'admin join-token'],
+    [['admin', 'fsck', '--repair'], 'admin fsck'],
+    [['migrate', '--check'], 'migrate'],
+    [['--nodes', '2', '--all-in-one'], 'all-in-one'],
+  ])('finds the command of %j', (args, command) => {
+    expect(parseCommandLine(args).command).toBe(command);
+  });
+
+  it.each([
+    [['frobnicate'], /no command 'frobnicate'/],
+    [['admin'], /no command 'admin'/],
+    [['admin', 'tasks', 'now'], /no command 'admin tasks now'/],
+    [['--frobnicate'], /'--frobnicate'/],
+    [['migrate', '--check', 'now'], /'now'/],
+    [['--compute', '--all-in-one'], /either --compute or --all-in-one/],
+    [['--port'], /--port/],
+  ])('refuses %j in one short sentence', (args, words) => {
+    expect(() => parseCommandLine(args)).toThrow(UsageError);
+    expect(() => parseCommandLine(args)).toThrow(words);
+  });
+
+  it.each(['0', '17', '1.5', 'many', ''])('refuses %j nodes', (nodes) => {
+    expect(() => integerFlag({ nodes }, 'nodes', 1, [1, 16])).toThrow('--nodes must be a whole number from 1 to 16.');
+  });
+
+  it('explains every command and every flag of it', () => {
+    for (const name of Object.keys(COMMANDS) as CommandName[]) {
+      expect(generalHelp()).toContain(COMMANDS[name].summary);
+      for (const flag of Object.keys(COMMANDS[name].flags)) expect(commandHelp(name)).toContain(`--${flag}`);
+    }
+  });
+});

@@ -1,0 +1,169 @@
+/**
+ * The command line as a table: every command, its own flags and the roles whose settings it takes as flags. Parsing is
+ * pure, so that help, errors and tests need no cloud. What a command does is in `commands/`, loaded only when it runs:
+ * a compute worker must not load the conductor's ORM.
+ */
+import { parseArgs } from 'node:util';
+import type { Flags } from '../config/load.js';
+import { SETTINGS, type Role } from '../config/settings.js';
+
+export interface OwnFlag {
+  readonly type: 'string' | 'boolean';
+  /** How its value is called in the help. */
+  readonly value?: string;
+  readonly help: string;
+}
+
+interface CommandDefinition {
+  /** How it is asked for: by words, or by a flag for the roles a process can have. */
+  readonly words: string;
+  readonly summary: string;
+  readonly roles: readonly Role[];
+  readonly flags: Readonly<Record<string, OwnFlag>>;
+  /** Flags of its roles that it does not take, because it decides these settings itself. */
+  readonly without?: readonly string[];
+}
+
+const conductor: readonly Role[] = ['conductor'];
+
+export const COMMANDS = {
+  conductor: {
+    words: '',
+    summary: 'Serve the API. Brings the database to the newest schema first.',
+    roles: conductor,
+    flags: {},
+  },
+  compute: {
+    words: '--compute',
+    summary: 'Run the worker of one compute node.',
+    roles: ['compute'],
+    flags: {},
+  },
+  'all-in-one': {
+    words: '--all-in-one',
+    summary: 'Run a whole cloud in one process. bin/up does this.',
+    roles: ['conductor', 'compute'],
+    without: ['name', 'conductor', 'state'],
+    flags: {
+      nodes: { type: 'string', value: 'N', help: 'Compute nodes, 1 to 16. Default: 1, or as many as there were.' },
+      hypervisor: {
+        type: 'string',
+        value: 'auto|libvirt|simulated',
+        help: 'auto (the default) runs real guests with libvirt where that is possible, else simulated ones.',
+      },
+      fresh: { type: 'boolean', help: 'Destroy the cloud that is there, virtual machines and all, and start anew.' },
+      'no-install': { type: 'boolean', help: 'Do not install libvirt, even as root on Debian or Ubuntu.' },
+    },
+  },
+  migrate: {
+    words: 'migrate',
+    summary: 'Bring the database to the newest schema.',
+    roles: conductor,
+    flags: { check: { type: 'boolean', help: 'Only compare; exit with 1 and the statements when there is a difference.' } },
+  },
+  seed: {
+    words: 'seed',
+    summary: 'Add the demo region, flavors, image, organization, environment, keypair and API key. Repeatable.',
+    roles: conductor,
+    flags: {
+      'guest-image': { type: 'string', value: 'FOLDER', help: 'What guest-image/build.sh made. Without it a placeholder.' },
+    },
+  },
+  'admin fsck': {
+    words: 'admin fsck',
+    summary: 'Check every invariant of the database; exit with 1 when one is violated.',
+    roles: conductor,
+    flags: { repair: { type: 'boolean', help: 'Put right what can be put right without a doubt.' } },
+  },
+  'admin join-token': {
+    words: 'admin join-token',
+    summary: 'Make a token that lets new compute nodes join.',
+    roles: conductor,
+    flags: {
+      uses: { type: 'string', value: 'N', help: 'How many nodes may join with it. Default: 1.' },
+      ttl: { type: 'string', value: 'SECONDS', help: 'How long it is valid. Default: 3600.' },
+    },
+  },
+  'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
+  'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
+} as const satisfies Record<string, CommandDefinition>;
+
+export type CommandName = keyof typeof COMMANDS;
+
+export const commandDefinition = (name: CommandName): CommandDefinition => COMMANDS[name];
+
+/** Understood by every command. */
+export const GENERAL_FLAGS: Readonly<Record<string, OwnFlag>> = {
+  help: { type: 'boolean', help: 'Show this, or the flags of one command.' },
+  version: { type: 'boolean', help: 'Show the version.' },
+  'print-config': { type: 'boolean', help: 'Show every setting with its value and what it means.' },
+};
+
+export interface CommandLine {
+  readonly command: CommandName;
+  /** False when only general flags were given, as in `baton --help`. */
+  readonly explicit: boolean;
+  readonly flags: Flags;
+}
+
+/** Wrong usage: the message alone is shown, and the exit status is 2. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(`${message} See --help.`);
+    this.name = 'UsageError';
+  }
+}
+
+export function parseCommandLine(args: readonly string[]): CommandLine {
+  const command = chooseCommand(args);
+  const { words } = commandDefinition(command);
+  const mode = words.startsWith('--') ? { [words.slice(2)]: { type: 'boolean' as const } } : {};
+  const options = { ...mode, ...settingFlags(command), ...commandDefinition(command).flags, ...GENERAL_FLAGS };
+  try {
+    const { values } = parseArgs({ args: withoutWords(args, words), options, allowPositionals: false });
+    return { command, explicit: words !== '', flags: values as Flags };
+  } catch (error) {
+    throw new UsageError(usageProblem(error));
+  }
+}
+
+export function settingFlags(command: CommandName): Record<string, OwnFlag> {
+  const flags: Record<string, OwnFlag> = {};
+  const { roles, without = [] } = commandDefinition(command);
+  for (const setting of Object.values(SETTINGS)) {
+    if (setting.flag === undefined || !setting.roles.some((role) => roles.includes(role))) continue;
+    if (without.includes(setting.flag)) continue;
+    flags[setting.flag] = { type: 'string', value: 'VALUE', help: `${setting.help} (${setting.env})` };
+  }
+  return flags;
+}
+
+function chooseCommand(args: readonly string[]): CommandName {
+  const firstFlag = args.findIndex((arg) => arg.startsWith('-'));
+  const words = args.slice(0, firstFlag < 0 ? args.length : firstFlag).join(' ');
+  const modes = (['compute', 'all-in-one'] as const).filter((mode) => args.includes(`--${mode}`));
+  if (modes.length > 1) throw new UsageError('Give either --compute or --all-in-one.');
+  if (words === '') return modes[0] ?? 'conductor';
+  const found = (Object.keys(COMMANDS) as CommandName[]).find((name) => COMMANDS[name].words === words);
+  if (!found) throw new UsageError(`There is no command '${words}'.`);
+  return found;
+}
+
+const withoutWords = (args: readonly string[], words: string): string[] =>
+  words === '' || words.startsWith('--') ? [...args] : args.slice(words.split(' ').length);
+
+function usageProblem(error: unknown): string {
+  // Node's first sentence names the flag; what follows explains its own syntax.
+  const [sentence] = (error as Error).message.split(/\. |\n/);
+  return `${sentence!.replace(/\.$/, '')}.`;
+}
+
+/** A flag that is a whole number. */
+export function integerFlag(flags: Flags, name: string, fallback: number, range: readonly [number, number]): number {
+  const text = flags[name];
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < range[0] || value > range[1])
+    throw new UsageError(`--${name} must be a whole number from ${range[0]} to ${range[1]}.`);
+  return value;
+}

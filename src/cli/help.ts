@@ -1,0 +1,31 @@
+/** What `--help` shows, made from the same table that is parsed. */
+import {
+  COMMANDS,
+  GENERAL_FLAGS,
+  commandDefinition,
+  settingFlags,
+  type CommandName,
+  type OwnFlag,
+} from './command-line.js';
+
+export function generalHelp(): string {
+  const commands = (Object.keys(COMMANDS) as CommandName[]).map((name): [string, string] => {
+    const { words, summary } = commandDefinition(name);
+    return [`baton ${words}`.trimEnd(), summary];
+  });
+  return ['Usage:', ...columns(commands), '', 'Every command understands:', ...flagLines(GENERAL_FLAGS), ''].join('\n');
+}
+
+export function commandHelp(name: CommandName): string {
+  const { words, summary, flags } = commandDefinition(name);
+  const all = { ...settingFlags(name), ...flags };
+  return [`Usage: baton ${words} [flags]`, '', summary, '', 'Flags:', ...flagLines(all), ''].join('\n');
+}
+
+const flagLines = (flags: Readonly<Record<string, OwnFlag>>): string[] =>
+  columns(Object.entries(flags).map(([name, { value, help }]) => [`--${name}${value ? ` ${value}` : ''}`, help]));
+
+function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+}
