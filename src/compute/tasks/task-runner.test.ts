@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import type { Delivery } from '../../messaging/task-bus.js';
 import { exampleTask } from '../../messaging/task-bus.contract.js';
-import type { IncarnationId } from '../../protocol/ids.js';
+import type { IncarnationId, TaskId } from '../../protocol/ids.js';
 import type { ReportVerdict } from '../../protocol/report.js';
 import type { ConvergeTask, DesiredPower } from '../../protocol/task.js';
 import type { ReportDraft } from '../uplink/reporter.js';
@@ -89,6 +89,7 @@ describe('a compute worker at its tasks', () => {
 
   const next = (task: ConvergeTask, power: DesiredPower): ConvergeTask => ({
     ...task,
+    taskId: randomUUID() as TaskId,
     generation: task.generation + 1,
     spec: { ...task.spec, power },
   });
