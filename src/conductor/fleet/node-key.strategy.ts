@@ -5,9 +5,15 @@ import type { Request } from 'express';
 import { Strategy } from 'passport-http-bearer';
 import { DataSource } from 'typeorm';
 import type { ComputeNodeId } from '../../protocol/ids.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import { bearerOnly } from '../identity/api-key.strategy.js';
 import type { NodePrincipal } from '../identity/principal.js';
 import { hashSecret } from '../identity/secrets.js';
+
+const FIND_NODE = new PreparedStatement<{ id: ComputeNodeId; name: string; session: number }>(
+  'find node key',
+  'SELECT id, name, session FROM compute_node WHERE key_hash = $1',
+);
 
 @Injectable()
 export class NodeKeyStrategy extends PassportStrategy(Strategy, 'node-key') {
@@ -20,10 +26,7 @@ export class NodeKeyStrategy extends PassportStrategy(Strategy, 'node-key') {
   }
 
   async validate(key: string): Promise<NodePrincipal | false> {
-    const [row] = await this.dataSource.query<{ id: ComputeNodeId; name: string; session: number }[]>(
-      'SELECT id, name, session FROM compute_node WHERE key_hash = $1',
-      [hashSecret(key)],
-    );
+    const [row] = await FIND_NODE.run(this.dataSource, [hashSecret(key)]);
     return row === undefined ? false : { nodeId: row.id, nodeName: row.name, session: row.session };
   }
 }

@@ -6,9 +6,11 @@ import { ValidationPipe, type LoggerService, type Type, type DynamicModule, type
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import { badRequest } from './api-error.js';
 import { ErrorFilter, sendError } from './error-filter.js';
+import { readJsonBodies } from './json-body.js';
 
 /** Larger than the largest legitimate body: 64 KiB of user data as JSON, twenty labels and keys. */
 const BODY_LIMIT_BYTES = 1024 * 1024;
@@ -46,6 +48,8 @@ export async function createApp(
     genReqId: () => randomUUID(),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 200 },
     forceCloseConnections: 'idle',
+    // What is refused before there is a route: a wrongly escaped path.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => sendError(error, request, reply),
   });
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     logger: logger === false ? false : logger,
@@ -56,15 +60,7 @@ export async function createApp(
   fastify.addHook('onSend', async (request, reply) => {
     void reply.header('x-request-id', request.id);
   });
-  // An empty body with the JSON content type is what several clients send with DELETE and action calls.
-  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
-    try {
-      done(null, JSON.parse(body as string));
-    } catch {
-      done(badRequest('The request body is not valid JSON.'));
-    }
-  });
+  readJsonBodies(fastify);
   fastify.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ErrorFilter());

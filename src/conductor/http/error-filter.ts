@@ -5,12 +5,18 @@
 import { ArgumentsHost, Catch, ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { QueryFailedError } from 'typeorm';
+import { sqlState } from '../database/database-error.js';
 import { ApiError, ERROR_REASONS, type ErrorStatus } from './api-error.js';
 
 const logger = new Logger('http');
 
 /** Connection lost, shutting down, starting up, too many connections: the database will be back. */
 const DATABASE_UNAVAILABLE = /^(08|57P|53300|ECONN|ENOTFOUND|EPIPE|ETIMEDOUT)/;
+
+/** NUL, which no PostgreSQL text can hold: as a parameter, and within JSON. */
+const UNTRANSLATABLE: ReadonlySet<string | undefined> = new Set(['22021', '22P05']);
+
+const NO_SUCH_PATH = 'There is no such path. See /docs for those that there are.';
 
 function isDatabaseUnavailable(error: unknown): boolean {
   const cause = error instanceof QueryFailedError ? (error.driverError as unknown) : error;
@@ -29,6 +35,10 @@ function fromFramework(error: { statusCode?: number; message: string; code?: str
       return new ApiError(413, 'The request body is too large: at most 1 MiB, of which user_data at most 64 KiB.');
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new ApiError(415, 'Send the body as JSON, with the header Content-Type: application/json.');
+    case 'FST_ERR_BAD_URL':
+      return new ApiError(400, 'The path is wrongly escaped.');
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new ApiError(404, NO_SUCH_PATH);
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
       return new ApiError(400, 'The request body is not valid JSON.');
@@ -43,13 +53,14 @@ export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof HttpException) {
     const status = error.getStatus();
-    if (status === 404) return new ApiError(404, 'There is no such path. See /docs for those that there are.');
+    if (status === 404) return new ApiError(404, NO_SUCH_PATH);
     if (status === 401)
       return new ApiError(401, 'Send a valid API key, in the header api_key or as Authorization: Bearer KEY.');
     if (status in ERROR_REASONS && status < 500) return new ApiError(status as ErrorStatus, error.message);
   }
   if (isDatabaseUnavailable(error))
     return new ApiError(503, 'The database is not reachable at the moment. Try again shortly.', undefined, 2);
+  if (UNTRANSLATABLE.has(sqlState(error))) return new ApiError(400, 'Text may not contain NUL characters.');
   const known = error instanceof Error ? fromFramework(error) : undefined;
   return known ?? new ApiError(500, 'Something went wrong on our side. The operator finds it in the log by request id.');
 }

@@ -10,6 +10,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Strategy } from 'passport-http-bearer';
 import { DataSource } from 'typeorm';
 import type { OrganizationId, UserId } from '../../protocol/ids.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import type { KeyHolder } from './principal.js';
 import { hashSecret } from './secrets.js';
 
@@ -34,6 +35,12 @@ interface KeyRow {
   readonly stale: boolean;
 }
 
+const FIND_KEY = new PreparedStatement<KeyRow>(
+  'find API key',
+  `SELECT id, organization_id, user_id, last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale
+     FROM api_key WHERE key_hash = $1 AND (expires_at IS NULL OR expires_at > now())`,
+);
+
 @Injectable()
 export class ApiKeyStrategy extends PassportStrategy(Strategy, 'api-key') {
   constructor(private readonly dataSource: DataSource) {
@@ -45,11 +52,7 @@ export class ApiKeyStrategy extends PassportStrategy(Strategy, 'api-key') {
   }
 
   async validate(key: string): Promise<KeyHolder | false> {
-    const [row] = await this.dataSource.query<KeyRow[]>(
-      `SELECT id, organization_id, user_id, last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale
-         FROM api_key WHERE key_hash = $1 AND (expires_at IS NULL OR expires_at > now())`,
-      [hashSecret(key)],
-    );
+    const [row] = await FIND_KEY.run(this.dataSource, [hashSecret(key)]);
     if (row === undefined) return false;
     if (row.stale) await this.dataSource.query('UPDATE api_key SET last_used_at = now() WHERE id = $1', [row.id]);
     return { organizationId: row.organization_id, userId: row.user_id, apiKeyId: row.id };

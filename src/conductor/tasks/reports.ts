@@ -11,6 +11,7 @@ import type { ComputeNodeId, IncarnationId, OrganizationId, VmId } from '../../p
 import type { ReportVerdict, VmReport } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import type { Observed, VmStatus } from '../virtual-machines/vm-status.js';
 import { writeStatusChanges, type StatusChange } from '../virtual-machines/vm-status-changes.js';
 import { foldReport, type ReportedVm } from './report-folding.js';
@@ -39,18 +40,23 @@ interface Step {
   readonly to: ReportedVm;
 }
 
-const LOCK = `
+const LOCK = new PreparedStatement<ReportedRow>(
+  'lock reported virtual machines',
+  `
   SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.generation, vm.observed,
          vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
          vm.callback_url IS NOT NULL AS has_callback
     FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
    WHERE i.id = ANY($1) AND i.compute_node_id = $2 AND i.ended_at IS NULL
-   ORDER BY vm.id FOR UPDATE OF vm, i`;
+   ORDER BY vm.id FOR UPDATE OF vm, i`,
+);
 
-const WRITE = `
+const WRITE = new PreparedStatement(
+  'write reports',
+  `
   WITH r AS (
     SELECT * FROM json_to_recordset($1) AS r(vm_id int, incarnation_id int, observed text, observed_generation int, status text,
-      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, deleted boolean, task_id uuid, task_state text)
+      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, deleted boolean, task_id uuid, task_state text) LIMIT $2
   ), updated_vm AS (
     UPDATE virtual_machine vm
        SET observed = r.observed, observed_generation = r.observed_generation, status = r.status, fault = r.fault,
@@ -83,7 +89,8 @@ const WRITE = `
          last_error = CASE WHEN t.id = r.task_id THEN r.fault END
     FROM r
    WHERE r.task_state IS NOT NULL AND t.virtual_machine_id = r.vm_id AND t.state IN ('pending', 'published')
-     AND (t.id = r.task_id OR t.generation < r.observed_generation)`;
+     AND (t.id = r.task_id OR t.generation < r.observed_generation)`,
+);
 
 @Injectable()
 export class Reports {
@@ -98,7 +105,7 @@ export class Reports {
     let callbacks = false;
     const verdicts = await this.dataSource.transaction(async (transaction) => {
       const ids = [...new Set(reports.map((report) => report.incarnationId))];
-      const rows = await transaction.query<ReportedRow[]>(LOCK, [ids, nodeId]);
+      const rows = await LOCK.run(transaction, [ids, nodeId]);
       const folded = foldBatch(rows, reports);
       await this.write(transaction, folded.changed);
       const changes = statusChanges(folded.steps);
@@ -127,7 +134,7 @@ export class Reports {
       task_id: vm.concluded?.taskId,
       task_state: vm.concluded?.state,
     }));
-    await transaction.query(WRITE, [JSON.stringify(rows)]);
+    await WRITE.run(transaction, [JSON.stringify(rows), rows.length]);
   }
 }
 

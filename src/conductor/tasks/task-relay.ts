@@ -13,6 +13,7 @@ import type { Config } from '../../config/settings.js';
 import type { TaskPublisher } from '../../messaging/task-bus.js';
 import type { IncarnationId, TaskId, VmId, VmUuid } from '../../protocol/ids.js';
 import { PROTOCOL_VERSION, type VmSpec } from '../../protocol/task.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import { TASK_PUBLISHER } from './task-publisher.token.js';
 
 const BATCH = 256;
@@ -32,7 +33,9 @@ interface LeasedTask {
   readonly spec: VmSpec;
 }
 
-const LEASE = `
+const LEASE = new PreparedStatement<LeasedTask>(
+  'lease tasks',
+  `
   WITH due AS (
     SELECT id FROM task WHERE state = 'pending' AND available_at <= now()
      ORDER BY available_at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED
@@ -44,7 +47,8 @@ const LEASE = `
     FROM leased t
     JOIN compute_node n ON n.id = t.compute_node_id
     JOIN virtual_machine vm ON vm.id = t.virtual_machine_id
-   ORDER BY t.created_at, t.generation`;
+   ORDER BY t.created_at, t.generation`,
+);
 
 @Injectable()
 export class TaskRelay implements OnModuleInit, OnModuleDestroy {
@@ -95,7 +99,7 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
   }
 
   private async relayBatch(): Promise<number> {
-    const tasks = await this.dataSource.query<LeasedTask[]>(LEASE);
+    const tasks = await LEASE.run(this.dataSource, []);
     if (tasks.length === 0) return 0;
     const published: TaskId[] = [];
     const kept = new Map<string, TaskId[]>();

@@ -7,12 +7,13 @@ import { TasksModule } from '../tasks/tasks.module.js';
 import { VirtualMachinesController } from './virtual-machines.controller.js';
 import { VmCreation } from './vm-creation.js';
 import { VmDeletion } from './vm-deletion.js';
+import { VmInsertionQueue } from './vm-insertion-queue.js';
 import { VmQueries } from './vm-queries.js';
 import { VmRequests } from './vm-request.js';
 
 @Module({
   imports: [CallbacksModule, EgressModule, FleetModule, IdempotencyModule, TasksModule],
   controllers: [VirtualMachinesController],
-  providers: [VmCreation, VmDeletion, VmQueries, VmRequests],
+  providers: [VmCreation, VmDeletion, VmInsertionQueue, VmQueries, VmRequests],
 })
 export class VirtualMachinesModule {}

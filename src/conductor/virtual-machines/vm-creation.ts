@@ -25,7 +25,8 @@ import type { PlacementRequest } from '../scheduling/placement-request.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import { CreateInstancesResponse, type CreateInstancesPayload, type InstanceFields } from './vm.dto.js';
 import { callbackBody } from './vm-callback.js';
-import { CLAIM_LOST, insertVms, type NewVm, type NodeClaim, type VmInsertion } from './vm-insertion.js';
+import { CLAIM_LOST, insertVms, type Claim, type NewVm, type VmInsertion } from './vm-insertion.js';
+import { VmInsertionQueue } from './vm-insertion-queue.js';
 import { VmRequests, type ResolvedRequest } from './vm-request.js';
 import { renderVm } from './vm-view.js';
 
@@ -47,6 +48,7 @@ export class VmCreation {
   constructor(
     private readonly dataSource: DataSource,
     private readonly requests: VmRequests,
+    private readonly insertions: VmInsertionQueue,
     private readonly fleet: FleetView,
     private readonly idempotency: Idempotency,
     private readonly egress: EgressPolicy,
@@ -100,7 +102,7 @@ export class VmCreation {
   ): Promise<CreateInstancesResponse> {
     if (payload.assign_floating_ip !== true) {
       const { insertion, response } = assemble(principal, payload, resolved, placed, [], idempotent);
-      await insertVms(this.dataSource, insertion);
+      await this.insertions.insert(insertion);
       this.committed(insertion);
       return response;
     }
@@ -117,7 +119,7 @@ export class VmCreation {
           'no_capacity',
         );
       const assembled = assemble(principal, payload, resolved, placed, addresses, idempotent);
-      await insertVms(transaction, assembled.insertion);
+      await insertVms(transaction, [assembled.insertion]);
       return assembled;
     });
     this.committed(insertion);
@@ -127,8 +129,8 @@ export class VmCreation {
   private committed(insertion: VmInsertion): void {
     this.relay.wake();
     if (insertion.callbackUrl !== null) this.deliverer.wake();
-    for (const claim of insertion.claims)
-      this.fleet.noteClaim(claim.node, { vcpus: claim.vcpus, memoryMib: claim.memory_mib, diskGib: claim.disk_gib });
+    const { vcpus, memory_mib, disk_gib } = insertion.claim;
+    for (const { node } of insertion.vms) this.fleet.noteClaim(node, { vcpus, memoryMib: memory_mib, diskGib: disk_gib });
   }
 
   /** Returns where trying again is right, throws what the client shall see otherwise. */
@@ -179,7 +181,7 @@ function assemble(
   const createdAt = new Date();
   const labels = payload.labels ?? [];
   const callbackUrl = payload.callback_url ?? null;
-  const each = {
+  const claim: Claim = {
     vcpus: flavor.cpu,
     memory_mib: flavor.ram_mib,
     disk_gib: flavor.disk,
@@ -226,12 +228,12 @@ function assemble(
       id: resolved.vmIds[index]!,
       uuid,
       name,
-      incarnation_id: resolved.incarnationIds[index]!,
+      incarnationId: resolved.incarnationIds[index]!,
       node: placed.nodes[index]!,
-      task_id: randomUUID() as TaskId,
+      taskId: randomUUID() as TaskId,
       spec,
-      floating_ip_id: address?.id ?? null,
-      callback_body: callbackUrl === null ? null : callbackBody(instance),
+      floatingIpId: address?.id ?? null,
+      callbackBody: callbackUrl === null ? null : callbackBody(instance),
     };
   });
 
@@ -249,8 +251,7 @@ function assemble(
       callbackUrl,
       portRandomization: payload.enable_port_randomization ?? true,
       createdAt,
-      claims: claimsPerNode(placed.nodes, each),
-      each,
+      claim,
       placement: placed.explanation,
       vms,
       keys,
@@ -258,20 +259,4 @@ function assemble(
       idempotency: idempotent === undefined ? null : { ...idempotent, response },
     },
   };
-}
-
-function claimsPerNode(nodes: readonly ComputeNodeId[], each: Omit<NodeClaim, 'node'>): NodeClaim[] {
-  const counts = new Map<ComputeNodeId, number>();
-  for (const node of nodes) counts.set(node, (counts.get(node) ?? 0) + 1);
-  // In the order of their ids: statements that claim on several nodes lock them in the same order.
-  return [...counts]
-    .sort(([a], [b]) => a - b)
-    .map(([node, count]) => ({
-      node,
-      vcpus: each.vcpus * count,
-      memory_mib: each.memory_mib * count,
-      disk_gib: each.disk_gib * count,
-      gpu_model: each.gpu_model,
-      gpu_count: each.gpu_count * count,
-    }));
 }

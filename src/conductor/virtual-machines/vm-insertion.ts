@@ -1,22 +1,32 @@
 /**
  * The one statement that makes VMs: it claims their capacity by conditional UPDATE and inserts VM, incarnation, keys,
- * labels, event, task and webhook, or does nothing. One round trip, whatever the count; PostgreSQL holds the nodes'
- * rows for about a millisecond.
+ * labels, event, task and webhook, or does nothing. One round trip, whatever the count and however many requests are
+ * in it; PostgreSQL holds the nodes' rows until the commit, about a millisecond.
  *
  * The race for the last slot is decided here and nowhere else: `assert_claimed` raises when a node had less room than
  * placement believed, and the whole statement is undone.
  */
-import type { DataSource } from 'typeorm';
-import type { ComputeNodeId, EnvironmentId, IncarnationId, OrganizationId, TaskId, UserId, VmId, VmUuid } from '../../protocol/ids.js';
+import type { DataSource, EntityManager } from 'typeorm';
+import type {
+  ComputeNodeId,
+  EnvironmentId,
+  IncarnationId,
+  OrganizationId,
+  TaskId,
+  UserId,
+  VmId,
+  VmUuid,
+} from '../../protocol/ids.js';
 import type { VmSpec } from '../../protocol/task.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import type { PlacementExplanation } from '../scheduling/placement.js';
 import type { KeyFacts } from './vm-request.js';
 
 /** SQLSTATE of `assert_claimed`: somebody else was faster. */
 export const CLAIM_LOST = 'BT001';
 
-export interface NodeClaim {
-  readonly node: ComputeNodeId;
+/** What one VM takes of a node. */
+export interface Claim {
   readonly vcpus: number;
   readonly memory_mib: number;
   readonly disk_gib: number;
@@ -28,14 +38,15 @@ export interface NewVm {
   readonly id: VmId;
   readonly uuid: VmUuid;
   readonly name: string;
-  readonly incarnation_id: IncarnationId;
+  readonly incarnationId: IncarnationId;
   readonly node: ComputeNodeId;
-  readonly task_id: TaskId;
+  readonly taskId: TaskId;
   readonly spec: VmSpec;
-  readonly floating_ip_id: number | null;
-  readonly callback_body: string | null;
+  readonly floatingIpId: number | null;
+  readonly callbackBody: string | null;
 }
 
+/** The VMs of one request: alike but for what `NewVm` has. */
 export interface VmInsertion {
   readonly organizationId: OrganizationId;
   readonly environmentId: EnvironmentId;
@@ -46,10 +57,7 @@ export interface VmInsertion {
   readonly callbackUrl: string | null;
   readonly portRandomization: boolean;
   readonly createdAt: Date;
-  /** Added up per node. */
-  readonly claims: readonly NodeClaim[];
-  /** What each of the VMs takes. */
-  readonly each: Omit<NodeClaim, 'node'>;
+  readonly claim: Claim;
   readonly placement: PlacementExplanation;
   readonly vms: readonly NewVm[];
   readonly keys: readonly KeyFacts[];
@@ -57,81 +65,151 @@ export interface VmInsertion {
   readonly idempotency: { readonly key: string; readonly requestHash: string; readonly response: object } | null;
 }
 
-const INSERT = `
-  WITH claim AS (
-    SELECT * FROM json_to_recordset($1) AS c(node int, vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int)
+const INSERT = new PreparedStatement(
+  'insert virtual machines',
+  `
+  WITH node_claim AS (
+    SELECT * FROM json_to_recordset($1) AS c(node int, vcpus int, memory_mib int, disk_gib int) LIMIT $6
+  ), gpu_claim AS (
+    SELECT * FROM json_to_recordset($2) AS c(node int, model text, count int) LIMIT $6
   ), claimed AS (
     UPDATE compute_node n
        SET vcpus_used = n.vcpus_used + c.vcpus, memory_mib_used = n.memory_mib_used + c.memory_mib,
            disk_gib_used = n.disk_gib_used + c.disk_gib
-      FROM claim c
+      FROM node_claim c
      WHERE n.id = c.node AND NOT n.draining
        AND n.vcpus_used + c.vcpus <= n.vcpus_total AND n.memory_mib_used + c.memory_mib <= n.memory_mib_total
        AND n.disk_gib_used + c.disk_gib <= n.disk_gib_total
     RETURNING n.id
   ), claimed_gpu AS (
-    UPDATE compute_node_gpu g SET used = g.used + c.gpu_count
-      FROM claim c
-     WHERE g.compute_node_id = c.node AND g.model = c.gpu_model AND g.used + c.gpu_count <= g.total
+    UPDATE compute_node_gpu g SET used = g.used + c.count
+      FROM gpu_claim c
+     WHERE g.compute_node_id = c.node AND g.model = c.model AND g.used + c.count <= g.total
     RETURNING g.compute_node_id
   ), judged AS (
-    SELECT assert_claimed((SELECT count(*) FROM claim), (SELECT count(*) FROM claimed), 'nodes')
-       AND assert_claimed((SELECT count(*) FROM claim WHERE gpu_model IS NOT NULL),
-                          (SELECT count(*) FROM claimed_gpu), 'GPU pools') AS granted
+    SELECT assert_claimed((SELECT count(*) FROM node_claim), (SELECT count(*) FROM claimed), 'nodes')
+       AND assert_claimed((SELECT count(*) FROM gpu_claim), (SELECT count(*) FROM claimed_gpu), 'GPU pools') AS granted
   ), vm AS (
-    SELECT v.* FROM judged, json_to_recordset($2) AS
-      v(id int, uuid uuid, name text, incarnation_id int, node int, task_id uuid, spec jsonb, floating_ip_id int, callback_body text)
-     WHERE judged.granted
+    SELECT v.* FROM judged, json_to_recordset($3) AS
+      v(id int, uuid uuid, organization_id int, environment_id int, user_id int, name text, flavor_id int, image_id int,
+        user_data text, callback_url text, port_randomization boolean, created_at timestamptz, incarnation_id int, node int,
+        vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int, placement jsonb, task_id uuid, spec jsonb,
+        floating_ip_id int, callback_body text, keys json, labels json)
+     WHERE judged.granted LIMIT $6
   ), inserted_vm AS (
     INSERT INTO virtual_machine (id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data,
                                  callback_url, port_randomization, desired_power, created_at)
-    SELECT id, uuid, $3, $4, $5, name, $6, $7, $8, $9, $10, 'running', $11::timestamptz FROM vm
+    SELECT id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data, callback_url,
+           port_randomization, 'running', created_at FROM vm
   ), inserted_incarnation AS (
     INSERT INTO incarnation (id, virtual_machine_id, compute_node_id, vcpus, memory_mib, disk_gib, gpu_model, gpu_count,
                              placement, created_at)
-    SELECT vm.incarnation_id, vm.id, vm.node, each.vcpus, each.memory_mib, each.disk_gib, each.gpu_model, each.gpu_count,
-           $13::jsonb, $11::timestamptz FROM vm, json_to_record($12) AS each(vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int)
+    SELECT incarnation_id, id, node, vcpus, memory_mib, disk_gib, gpu_model, gpu_count, placement, created_at FROM vm
   ), inserted_key AS (
     INSERT INTO virtual_machine_keypair (virtual_machine_id, position, keypair_id, name, public_key)
-    SELECT vm.id, k.ordinality, (k.value->>'id')::int, k.value->>'name', k.value->>'public_key'
-      FROM vm, json_array_elements($14) WITH ORDINALITY AS k
+    SELECT vm.id, k.position, (k.key->>'id')::int, k.key->>'name', k.key->>'public_key'
+      FROM vm, json_array_elements(vm.keys) WITH ORDINALITY AS k(key, position)
   ), inserted_label AS (
-    INSERT INTO virtual_machine_label (virtual_machine_id, label) SELECT vm.id, l FROM vm, unnest($15::text[]) AS l
+    INSERT INTO virtual_machine_label (virtual_machine_id, label)
+    SELECT vm.id, l FROM vm, json_array_elements_text(vm.labels) AS l
   ), taken_ip AS (
     UPDATE floating_ip SET virtual_machine_id = vm.id FROM vm WHERE floating_ip.id = vm.floating_ip_id
   ), inserted_event AS (
     INSERT INTO event (organization_id, virtual_machine_id, user_id, time, reason, object, message)
-    SELECT $3, id, $5, $11, 'InstanceCreationRequest', name, 'Creation was requested.' FROM vm
+    SELECT organization_id, id, user_id, created_at, 'InstanceCreationRequest', name, 'Creation was requested.' FROM vm
   ), inserted_callback AS (
     INSERT INTO callback_delivery (id, organization_id, virtual_machine_id, url, body)
-    SELECT gen_random_uuid(), $3, id, $9, callback_body FROM vm WHERE callback_body IS NOT NULL
+    SELECT gen_random_uuid(), organization_id, id, callback_url, callback_body FROM vm WHERE callback_body IS NOT NULL
   ), remembered AS (
     INSERT INTO idempotency_key (organization_id, key, request_hash, response)
-    SELECT $3, $16::text, $17::text, $18::jsonb FROM judged WHERE $16::text IS NOT NULL AND judged.granted
+    SELECT r.* FROM judged,
+           json_to_recordset($4) AS r(organization_id int, key text, request_hash text, response jsonb)
+     WHERE judged.granted
   )
   INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation, spec)
-  SELECT task_id, node, id, incarnation_id, 1, spec FROM vm`;
+  SELECT task_id, node, id, incarnation_id, $5::int, spec FROM vm`,
+);
 
-/** @throws what PostgreSQL says: `CLAIM_LOST`, a unique violation of name or idempotency key, a deadlock. */
-export async function insertVms(query: Pick<DataSource, 'query'>, vms: VmInsertion): Promise<void> {
-  await query.query(INSERT, [
-    JSON.stringify(vms.claims),
-    JSON.stringify(vms.vms),
-    vms.organizationId,
-    vms.environmentId,
-    vms.userId,
-    vms.flavorId,
-    vms.imageId,
-    vms.userData,
-    vms.callbackUrl,
-    vms.portRandomization,
-    vms.createdAt,
-    JSON.stringify(vms.each),
-    JSON.stringify(vms.placement),
-    JSON.stringify(vms.keys),
-    vms.labels,
-    vms.idempotency?.key ?? null,
-    vms.idempotency?.requestHash ?? null,
-    vms.idempotency === null ? null : JSON.stringify(vms.idempotency.response),
+const FIRST_GENERATION = 1;
+
+/**
+ * Makes the VMs of one request or of several, all or none.
+ * @throws what PostgreSQL says: `CLAIM_LOST`, a unique violation of name or idempotency key, a deadlock.
+ */
+export async function insertVms(on: DataSource | EntityManager, insertions: readonly VmInsertion[]): Promise<void> {
+  const vms = insertions.flatMap(rows);
+  const remembered = insertions.flatMap(({ organizationId, idempotency }) =>
+    idempotency === null
+      ? []
+      : [{ organization_id: organizationId, key: idempotency.key, request_hash: idempotency.requestHash, response: idempotency.response }],
+  );
+  await INSERT.run(on, [
+    JSON.stringify(nodeClaims(insertions)),
+    JSON.stringify(gpuClaims(insertions)),
+    JSON.stringify(vms),
+    JSON.stringify(remembered),
+    FIRST_GENERATION,
+    // Only for the planner, which would expect a hundred rows of each JSON document and read whole tables for them.
+    vms.length,
   ]);
+}
+
+function rows(insertion: VmInsertion): object[] {
+  return insertion.vms.map((vm) => ({
+    id: vm.id,
+    uuid: vm.uuid,
+    organization_id: insertion.organizationId,
+    environment_id: insertion.environmentId,
+    user_id: insertion.userId,
+    name: vm.name,
+    flavor_id: insertion.flavorId,
+    image_id: insertion.imageId,
+    user_data: insertion.userData,
+    callback_url: insertion.callbackUrl,
+    port_randomization: insertion.portRandomization,
+    created_at: insertion.createdAt,
+    incarnation_id: vm.incarnationId,
+    node: vm.node,
+    ...insertion.claim,
+    placement: insertion.placement,
+    task_id: vm.taskId,
+    spec: vm.spec,
+    floating_ip_id: vm.floatingIpId,
+    callback_body: vm.callbackBody,
+    keys: insertion.keys,
+    labels: insertion.labels,
+  }));
+}
+
+interface NodeClaim {
+  readonly node: ComputeNodeId;
+  vcpus: number;
+  memory_mib: number;
+  disk_gib: number;
+}
+
+/** Added up per node; in the order of their ids, so that statements lock several nodes in the same order. */
+function nodeClaims(insertions: readonly VmInsertion[]): NodeClaim[] {
+  const claims = new Map<ComputeNodeId, NodeClaim>();
+  for (const { vms, claim } of insertions)
+    for (const { node } of vms) {
+      const sum = claims.get(node) ?? { node, vcpus: 0, memory_mib: 0, disk_gib: 0 };
+      sum.vcpus += claim.vcpus;
+      sum.memory_mib += claim.memory_mib;
+      sum.disk_gib += claim.disk_gib;
+      claims.set(node, sum);
+    }
+  return [...claims.values()].sort((a, b) => a.node - b.node);
+}
+
+function gpuClaims(insertions: readonly VmInsertion[]): object[] {
+  const claims = new Map<string, { node: ComputeNodeId; model: string; count: number }>();
+  for (const { vms, claim } of insertions)
+    for (const { node } of claim.gpu_model === null ? [] : vms) {
+      const key = `${node} ${claim.gpu_model}`;
+      const sum = claims.get(key) ?? { node, model: claim.gpu_model!, count: 0 };
+      sum.count += claim.gpu_count;
+      claims.set(key, sum);
+    }
+  return [...claims.values()];
 }

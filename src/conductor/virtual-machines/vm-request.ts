@@ -6,6 +6,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { IncarnationId, OrganizationId, RegionId, VmId } from '../../protocol/ids.js';
 import type { ImageSpec } from '../../protocol/task.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import type { CreateInstancesPayload } from './vm.dto.js';
 import type { EnvironmentFacts, FlavorFacts } from './vm-view.js';
@@ -37,7 +38,9 @@ interface ResolutionRow {
   readonly incarnation_ids: IncarnationId[];
 }
 
-const RESOLVE = `
+const RESOLVE = new PreparedStatement<ResolutionRow>(
+  'resolve virtual machine request',
+  `
   WITH environment AS (
     SELECT e.id, e.name, e.region_id, r.name AS region, r.green_status
       FROM environment e JOIN region r ON r.id = e.region_id
@@ -54,7 +57,8 @@ const RESOLVE = `
          (SELECT json_agg(json_build_object('id', k.id, 'name', k.name, 'public_key', k.public_key))
             FROM keypair k, environment WHERE k.environment_id = environment.id AND k.name = ANY($5)) AS keys,
          ARRAY(SELECT nextval('virtual_machine_id_seq')::int FROM generate_series(1, $6)) AS vm_ids,
-         ARRAY(SELECT nextval('incarnation_id_seq')::int FROM generate_series(1, $6)) AS incarnation_ids`;
+         ARRAY(SELECT nextval('incarnation_id_seq')::int FROM generate_series(1, $6)) AS incarnation_ids`,
+);
 
 @Injectable()
 export class VmRequests {
@@ -71,7 +75,7 @@ export class VmRequests {
 
     const { environment_name, flavor_name, image_name } = request;
     const parameters = [organizationId, environment_name, flavor_name, image_name, keyNames, count];
-    const [row] = (await this.dataSource.query<ResolutionRow[]>(RESOLVE, parameters)) as [ResolutionRow];
+    const [row] = (await RESOLVE.run(this.dataSource, parameters)) as [ResolutionRow];
     if (row.environment === null) throw notFound(`The environment ${quoted(environment_name)}`);
     if (row.flavor === null) throw notFound(`The flavor ${quoted(flavor_name)} in region ${row.environment.region}`);
     if (row.image === null) throw notFound(`The image ${quoted(image_name)} in region ${row.environment.region}`);

@@ -19,6 +19,7 @@ import {
 import type { GreenStatus } from '../catalog/region.entity.js';
 import { Envelope, PagedEnvelope } from '../http/envelope.js';
 import { SearchQuery } from '../http/page-query.js';
+import { IsQueryBoolean } from '../http/query-boolean.js';
 import { MaxBytes } from '../http/max-bytes.js';
 import { VM_NAME_PATTERN, VM_NAME_RULE } from './vm-names.js';
 import type { VmAction, VmStatus } from './vm-status.js';
@@ -117,8 +118,7 @@ export class CreateInstancesPayload {
 export class CreateQuery {
   @ApiPropertyOptional({ description: 'Says where the VMs would be placed, or why not, and creates nothing.' })
   @IsOptional()
-  @Transform(({ value }) => value === 'true' || value === '1' || value === '')
-  @IsBoolean()
+  @IsQueryBoolean()
   dry_run?: boolean;
 }
 
@@ -131,8 +131,7 @@ export class ListVmsQuery extends SearchQuery {
 
   @ApiPropertyOptional({ default: false, description: 'The environment is named in full.' })
   @IsOptional()
-  @Transform(({ value }) => value === 'true' || value === true)
-  @IsBoolean()
+  @IsQueryBoolean()
   exact_environment_match?: boolean;
 
   @ApiPropertyOptional({ type: [Number], description: 'Ids of firewalls, repeated or separated by commas.' })
