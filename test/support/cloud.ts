@@ -40,12 +40,15 @@ export interface CloudOptions {
   readonly publisher?: (bus: EmbeddedTaskBus) => TaskPublisher;
 }
 
+/** Whatever the server said: the tests' expectations are its types. */
+export type Json = ReturnType<typeof JSON.parse>;
+
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
   /** The body as JSON; undefined where it is none. */
-  readonly body: any;
+  readonly body: Json;
 }
 
 export type Headers = Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 /** The VM endpoints as one of a cloud's tenants calls them, and the waiting that goes with them. */
 import { expect } from '@jest/globals';
-import { IMAGE, type Answer, type Cloud, type Headers } from './cloud.js';
+import { IMAGE, type Answer, type Cloud, type Headers, type Json } from './cloud.js';
 import type { CloudTenant } from './cloud-tenant.js';
 import { eventually } from './eventually.js';
 
@@ -36,13 +36,13 @@ export class VmClient {
   }
 
   /** Creates one VM and waits until it runs. */
-  async active(change: object): Promise<any> {
+  async active(change: object): Promise<Json> {
     const { status, body } = await this.post(change);
     expect({ status, message: body.message }).toEqual({ status: 200, message: 'Creating VM' });
     return await this.reaches(body.instances[0].id, 'ACTIVE');
   }
 
-  async reaches(id: number, status: string): Promise<any> {
+  async reaches(id: number, status: string): Promise<Json> {
     return await eventually(async () => {
       const { body } = await this.get(`/${id}`);
       expect(body.instance?.status).toBe(status);

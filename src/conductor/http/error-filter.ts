@@ -42,6 +42,8 @@ function fromFramework(error: { statusCode?: number; message: string; code?: str
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
       return new ApiError(400, 'The request body is not valid JSON.');
+    case undefined:
+      break;
   }
   if (error instanceof SyntaxError) return new ApiError(400, 'The request body is not valid JSON.');
   const status = error.statusCode;
