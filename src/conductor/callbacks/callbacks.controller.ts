@@ -42,10 +42,10 @@ export class CallbacksController {
     return new SigningSecretsResponse('The signing secret was rotated', await this.secrets.rotate(caller));
   }
 
-  @Get('virtual-machines/:vmId(\\d+)/callback-deliveries')
+  @Get('virtual-machines/:vm_id/callback-deliveries')
   @ApiOperation({ summary: "A virtual machine's callbacks and how they went", operationId: 'listCallbackDeliveries' })
   @ApiOkResponse({ type: CallbackDeliveriesResponse })
-  async deliveries(@Caller() caller: Principal, @Param('vmId') vmId: string): Promise<CallbackDeliveriesResponse> {
+  async deliveries(@Caller() caller: Principal, @Param('vm_id') vmId: string): Promise<CallbackDeliveriesResponse> {
     const id = Number(vmId);
     if (id > LAST_ID) throw notFound(`Virtual machine ${vmId}`);
     const rows = await this.callbacks.deliveriesOf(caller.organizationId, id as VmId);

@@ -8,7 +8,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { OrganizationId } from '../../protocol/ids.js';
-import { violatesUnique } from '../database/unique-violation.js';
+import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { Page } from '../http/envelope.js';
 import { NameAvailability } from '../http/name-availability.js';
@@ -120,7 +120,7 @@ export class EnvironmentsService {
     try {
       return await change();
     } catch (error) {
-      if (violatesUnique(error, 'uq_environment_name'))
+      if (violatedUnique(error) === 'uq_environment_name')
         throw alreadyExists(`There is already an environment '${name}' in your organization. Choose another name.`);
       throw error;
     }

@@ -10,6 +10,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import { badRequest } from './api-error.js';
 import { ErrorFilter, sendError } from './error-filter.js';
+import { readFormBodies } from './form-body.js';
 import { readJsonBodies } from './json-body.js';
 
 /** Larger than the largest legitimate body: 64 KiB of user data as JSON, twenty labels and keys. */
@@ -18,11 +19,11 @@ const BODY_LIMIT_BYTES = 1024 * 1024;
 function describe(errors: readonly ValidationError[], path = ''): string[] {
   return errors.flatMap((error) => {
     const name = path === '' ? error.property : `${path}.${error.property}`;
-    const own = Object.entries(error.constraints ?? {}).map(([rule, text]) =>
-      rule === 'whitelistValidation'
-        ? `${name} is not a known field`
-        : text.replace(/^\S+/, (first) => (first === error.property ? name : first)),
-    );
+    const own = Object.entries(error.constraints ?? {}).map(([rule, text]) => {
+      if (rule === 'whitelistValidation') return `${name} is not a known field`;
+      if (error.value === undefined) return `${name} is required`;
+      return text.replace(/^\S+/, (first) => (first === error.property ? name : first));
+    });
     return [...own, ...describe(error.children ?? [], name)];
   });
 }
@@ -60,8 +61,12 @@ export async function createApp(
   fastify.addHook('onSend', async (request, reply) => {
     void reply.header('x-request-id', request.id);
   });
+  // Ids are digits, so that they win over the names that may stand in the same place of a path.
+  fastify.addHook('onRoute', (route) => {
+    route.url = route.url.replace(':vm_id', ':vm_id(^\\d+$)');
+  });
   readJsonBodies(fastify);
-  fastify.setErrorHandler((error, request, reply) => sendError(error, request, reply));
+  readFormBodies(fastify);
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ErrorFilter());
   serveOpenApi(app);

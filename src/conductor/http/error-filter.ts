@@ -28,13 +28,18 @@ function isDatabaseUnavailable(error: unknown): boolean {
   );
 }
 
+const tooLarge = (): ApiError =>
+  new ApiError(413, 'The request body is too large: at most 1 MiB, of which user_data at most 64 KiB.');
+
+const notJson = (): ApiError => new ApiError(415, 'Send the body as JSON, with the header Content-Type: application/json.');
+
 /** What Fastify and Nest themselves refuse: body too large, not JSON, no such route. */
 function fromFramework(error: { statusCode?: number; message: string; code?: string }): ApiError | undefined {
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new ApiError(413, 'The request body is too large: at most 1 MiB, of which user_data at most 64 KiB.');
+      return tooLarge();
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new ApiError(415, 'Send the body as JSON, with the header Content-Type: application/json.');
+      return notJson();
     case 'FST_ERR_BAD_URL':
       return new ApiError(400, 'The path is wrongly escaped.');
     case 'FST_ERR_MAX_PARAM_LENGTH':
@@ -58,6 +63,8 @@ export function toApiError(error: unknown): ApiError {
     if (status === 404) return new ApiError(404, NO_SUCH_PATH);
     if (status === 401)
       return new ApiError(401, 'Send a valid API key, in the header api_key or as Authorization: Bearer KEY.');
+    if (status === 413) return tooLarge();
+    if (status === 415) return notJson();
     if (status in ERROR_REASONS && status < 500) return new ApiError(status as ErrorStatus, error.message);
   }
   if (isDatabaseUnavailable(error))

@@ -3,6 +3,7 @@ import { ApiPropertyOptional } from '@nestjs/swagger';
 import { Type } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
 import type { Page } from './envelope.js';
+import { IsPlainText } from './plain-text.js';
 
 export const MAX_PAGE_SIZE = 1000;
 
@@ -37,6 +38,7 @@ export class SearchQuery extends PageQuery {
   @IsOptional()
   @IsString()
   @MaxLength(100)
+  @IsPlainText()
   search?: string;
 }
 

@@ -7,7 +7,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { violatesUnique } from '../database/unique-violation.js';
+import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { GenerateApiKey, UpdateApiKey } from './api-key.requests.js';
 import { apiKeyFields, type ApiKeyFields, type ApiKeyRow } from './identity.responses.js';
@@ -81,7 +81,7 @@ export class ApiKeysService {
     try {
       return await change();
     } catch (error) {
-      if (violatesUnique(error, 'uq_api_key_organization_id_user_id_name'))
+      if (violatedUnique(error) === 'uq_api_key_organization_id_user_id_name')
         throw alreadyExists(`You already have an API key '${name}'. Choose another name.`);
       throw error;
     }

@@ -8,7 +8,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { OrganizationId } from '../../protocol/ids.js';
-import { violatesUnique } from '../database/unique-violation.js';
+import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, notFound } from '../http/api-error.js';
 import type { Page } from '../http/envelope.js';
 import { containing } from '../http/page-query.js';
@@ -95,7 +95,7 @@ export class KeypairsService {
     try {
       return await change();
     } catch (error) {
-      if (violatesUnique(error, 'uq_keypair_environment_id_name'))
+      if (violatedUnique(error) === 'uq_keypair_environment_id_name')
         throw alreadyExists(`There is already a keypair '${name}' in this environment. Choose another name.`);
       throw error;
     }

@@ -27,7 +27,7 @@ import { VmDeletion } from './vm-deletion.js';
 import { namesFor, VM_NAME_PATTERN, VM_NAME_RULE } from './vm-names.js';
 import { VmQueries } from './vm-queries.js';
 
-const VM_ID = ':vm_id(\\d+)';
+const VM_ID = ':vm_id';
 const vmId = new ResourceId('The virtual machine');
 
 @Controller('v1/core/virtual-machines')

@@ -13,7 +13,7 @@ import type { Config } from '../../config/settings.js';
 import type { ComputeNodeId, TaskId, VmUuid } from '../../protocol/ids.js';
 import type { VmSpec } from '../../protocol/task.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
-import { DEADLOCK, sqlState, violatedUnique } from '../database/database-error.js';
+import { DEADLOCK, REFERENCE_GONE, sqlState, violatedUnique } from '../database/database-error.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
 import { FleetView } from '../fleet/fleet-view.js';
 import { ApiError, alreadyExists } from '../http/api-error.js';
@@ -149,7 +149,7 @@ export class VmCreation {
         if (again) return;
     }
     const state = sqlState(error);
-    if ((state === CLAIM_LOST || state === DEADLOCK) && again) return;
+    if (again && (state === CLAIM_LOST || state === DEADLOCK || state === REFERENCE_GONE)) return;
     if (state === CLAIM_LOST)
       throw new ApiError(503, 'Many VMs are being created at this moment. Try again shortly.', undefined, 1);
     throw error;

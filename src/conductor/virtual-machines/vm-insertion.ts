@@ -86,8 +86,11 @@ const INSERT = new PreparedStatement(
       FROM gpu_claim c
      WHERE g.compute_node_id = c.node AND g.model = c.model AND g.used + c.count <= g.total
     RETURNING g.compute_node_id
+  ), living AS (
+    SELECT id FROM environment WHERE id = ANY($7) AND deleted_at IS NULL FOR KEY SHARE
   ), judged AS (
-    SELECT assert_claimed((SELECT count(*) FROM node_claim), (SELECT count(*) FROM claimed), 'nodes')
+    SELECT assert_claimed(cardinality($7::int[]), (SELECT count(*) FROM living), 'environments')
+       AND assert_claimed((SELECT count(*) FROM node_claim), (SELECT count(*) FROM claimed), 'nodes')
        AND assert_claimed((SELECT count(*) FROM gpu_claim), (SELECT count(*) FROM claimed_gpu), 'GPU pools') AS granted
   ), vm AS (
     SELECT v.* FROM judged, json_to_recordset($3) AS
@@ -151,6 +154,8 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
     FIRST_GENERATION,
     // Only for the planner, which would expect a hundred rows of each JSON document and read whole tables for them.
     vms.length,
+    // Against an environment that is deleted at this very moment.
+    [...new Set(insertions.map(({ environmentId }) => environmentId))],
   ]);
 }
 

@@ -3,6 +3,7 @@
  * one function renders; creation renders the same from what it is about to insert.
  */
 import type { EnvironmentId, OrganizationId, VmId, VmUuid } from '../../protocol/ids.js';
+import { FLAVOR_FEATURES } from '../catalog/flavor.responses.js';
 import type { GreenStatus } from '../catalog/region.entity.js';
 import { apiTime } from '../http/envelope.js';
 import type { InstanceFields } from './vm.dto.js';
@@ -91,14 +92,7 @@ export function renderVm(vm: VmRow): InstanceFields {
       ephemeral: 0,
       gpu: flavor.gpu,
       gpu_count: flavor.gpu_count,
-      features: {
-        network_optimised: false,
-        no_hibernation: false,
-        no_snapshot: false,
-        no_reboot: false,
-        local_storage_only: true,
-        api_only: false,
-      },
+      features: FLAVOR_FEATURES,
       labels: [],
     },
     keypair: { name: vm.key_names[0]! },

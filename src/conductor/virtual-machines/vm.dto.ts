@@ -16,6 +16,7 @@ import {
   MaxLength,
   Min,
 } from 'class-validator';
+import { FlavorFeatures } from '../catalog/flavor.responses.js';
 import type { GreenStatus } from '../catalog/region.entity.js';
 import { Envelope, PagedEnvelope } from '../http/envelope.js';
 import { SearchQuery } from '../http/page-query.js';
@@ -213,8 +214,8 @@ class InstanceFlavorFields {
   @ApiProperty({ type: 'integer' })
   gpu_count: number;
 
-  @ApiProperty({ type: 'object', additionalProperties: { type: 'boolean' } })
-  features: Record<string, boolean>;
+  @ApiProperty()
+  features: FlavorFeatures;
 
   @ApiProperty({ type: [Object] })
   labels: { id: number; label: string }[];
