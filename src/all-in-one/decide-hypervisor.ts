@@ -27,7 +27,7 @@ export function decideHypervisor(wish: HypervisorWish, madeWith: HypervisorName 
         `Keep it (without --hypervisor), or start anew: bin/up --hypervisor ${wish} --fresh`,
     );
   const chosen = madeWith ?? wish;
-  if (chosen === 'simulated') return simulated(madeWith === undefined ? 'it was asked for' : 'this cloud was made with it');
+  if (chosen === 'simulated') return simulated(madeWith === undefined ? 'it was asked for.' : 'this cloud was made with it. To change it: bin/up --fresh');
   const problem = obstacle(host);
   if (problem === undefined) return { hypervisor: 'libvirt', install: host.missingPrograms.length > 0 };
   if (chosen === 'libvirt') throw new Error(`Real guests are not possible: ${problem}`);
