@@ -1,7 +1,7 @@
 #!/bin/sh
 # The guest's page on port 80: one "name=value" a line, for people and tests alike.
-echo "Content-Type: text/plain"
-echo
+# The server passes these lines on as they are, and strict HTTP clients refuse a bare line feed.
+printf 'Content-Type: text/plain\r\n\r\n'
 echo "hostname=$(hostname)"
 echo "uptime=$(cut -d' ' -f1 /proc/uptime)"
 echo "boots=$(cat /persist/boots 2>/dev/null)"

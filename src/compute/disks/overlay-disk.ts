@@ -5,7 +5,7 @@
  * format is always said, never guessed, because a guest can write any header it likes to the start of its disk. Sizes
  * only grow. Call only while no QEMU has the disk open.
  */
-import { rename, rm, stat } from 'node:fs/promises';
+import { chmod, rename, rm, stat } from 'node:fs/promises';
 import { runCommand } from '../hypervisor/libvirt/host-command.js';
 import type { ImageFormat } from '../images/image-header.js';
 
@@ -30,6 +30,8 @@ export async function ensureOverlay({ overlay, base, baseFormat, sizeGib }: Over
   await rm(partial, { force: true });
   try {
     await qemuImg('create', '-q', '-f', 'qcow2', '-F', baseFormat, '-b', base, partial, String(size));
+    // The guest's data is nobody else's to read; libvirt makes QEMU's user the owner while the guest runs.
+    await chmod(partial, 0o600);
     await rename(partial, overlay);
   } catch (error) {
     await rm(partial, { force: true });

@@ -44,7 +44,7 @@ export class DataFolder {
 
   async makeInstance(identity: DomainIdentity): Promise<InstanceFiles> {
     const files = this.filesOf(identity);
-    await mkdir(files.folder, { recursive: true, mode: 0o755 });
+    await mkdir(files.folder, { recursive: true, mode: 0o711 });
     return files;
   }
 

@@ -1,0 +1,221 @@
+/**
+ * The libvirt adapter with a real guest: the tiny image, emulated, so that it runs on any Linux host with root.
+ *
+ * Drives the built product in dist/, because its connection thread is a file of its own. Starts libvirt's daemons
+ * where none answers. Everything bears names of its own, and the last test looks that nothing is left of it.
+ */
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pino from 'pino';
+import type { DomainIdentity, PowerChange } from '../../src/compute/hypervisor/hypervisor.js';
+import type { LibvirtDaemons } from '../../src/compute/hypervisor/libvirt/daemons.js';
+import type { LibvirtHypervisor } from '../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js';
+import type { IncarnationId, VmUuid } from '../../src/protocol/ids.js';
+import type { VmSpec } from '../../src/protocol/task.js';
+import { eventually } from './eventually.js';
+import { GuestServices } from './guest-services.js';
+
+const run = promisify(execFile);
+const root = resolve(import.meta.dirname, '../..');
+const built = <T>(file: string) => import(join(root, 'dist/compute/hypervisor/libvirt', file)) as Promise<T>;
+
+const NODE = `e2e-${process.pid}`;
+// A subnet that a second run beside this one is unlikely to have.
+const THIRD_OCTET = 130 + (process.pid % 100);
+const NETWORK = { name: `baton-${NODE}`, bridge: `bt${process.pid}`, subnet: `192.168.${THIRD_OCTET}.0/24` };
+const PORT = 8775;
+const FLOATING_IP = '198.51.100.77';
+const HOSTNAME = 'quiet-otter';
+const BOOT_MS = 60_000;
+/** The first definition waits until libvirt has examined QEMU, which takes long on a busy host. */
+const DEFINE_MS = 120_000;
+
+const vm: DomainIdentity = { vmUuid: randomUUID() as VmUuid, incarnationId: 7 as IncarnationId };
+const secondLife: DomainIdentity = { ...vm, incarnationId: 8 as IncarnationId };
+
+interface GuestImage {
+  kernelArguments: string;
+  files: Record<'disk' | 'kernel' | 'initrd', { file: string; sha256: string }>;
+}
+
+let daemons: LibvirtDaemons;
+let folder: string;
+let hypervisor: LibvirtHypervisor;
+let services: GuestServices;
+let spec: VmSpec;
+let fixedIp: string;
+const powerChanges: PowerChange[] = [];
+
+async function openHypervisor(): Promise<LibvirtHypervisor> {
+  const module = await built<typeof import('../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js')>(
+    'libvirt-hypervisor.js',
+  );
+  const adapter = new module.LibvirtHypervisor({
+    node: NODE,
+    dataFolder: join(folder, 'data'),
+    network: NETWORK,
+    metadataBaseUrl: (gateway) => `http://${gateway}:${PORT}/`,
+    conductorUrl: `http://192.168.${THIRD_OCTET}.1:${PORT}`,
+    conductorHeaders: () => ({ 'x-node-key': 'secret' }),
+    acceleration: 'tcg',
+    shutdownTimeoutMs: 20_000,
+    log: pino({ level: process.env.LOG_LEVEL ?? 'silent' }),
+  });
+  adapter.onPowerChange((change) => powerChanges.push(change));
+  await adapter.open();
+  return adapter;
+}
+
+const statusOf = async (address: string) =>
+  (await fetch(`http://${address}/`, { signal: AbortSignal.timeout(3_000) })).text();
+const bootOf = (address: string, boots: number) =>
+  eventually(
+    `boot ${boots} answers at ${address}`,
+    async () => {
+      const status = await statusOf(address);
+      return status.includes(`boots=${boots}\n`) && status;
+    },
+    BOOT_MS,
+  );
+
+describe('the libvirt hypervisor with a real guest', () => {
+  beforeAll(async () => {
+    folder = await mkdtemp('/var/lib/baton-e2e-');
+    await chmod(folder, 0o755);
+    const imageFolder = process.env.BATON_GUEST_IMAGE ?? join(folder, 'image');
+    await run(join(root, 'guest-image/build.sh'), [imageFolder]);
+    const image = JSON.parse(await readFile(join(imageFolder, 'image.json'), 'utf8')) as GuestImage;
+    const file = (name: keyof GuestImage['files']) => ({
+      url: `/images/${image.files[name].file}`,
+      sha256: image.files[name].sha256,
+    });
+    spec = {
+      name: 'quiet </domain> ]]> otter',
+      power: 'running',
+      vcpus: 1,
+      memoryMib: 160,
+      diskGib: 1,
+      image: {
+        name: 'tiny',
+        disk: { ...file('disk'), format: 'qcow2' },
+        kernel: file('kernel'),
+        initrd: file('initrd'),
+        kernelArguments: image.kernelArguments,
+      },
+      floatingIp: FLOATING_IP,
+    };
+    const { ensureLibvirtDaemons } =
+      await built<typeof import('../../src/compute/hypervisor/libvirt/daemons.js')>('daemons.js');
+    daemons = await ensureLibvirtDaemons();
+    hypervisor = await openHypervisor();
+    services = new GuestServices(imageFolder, HOSTNAME);
+    await services.listen(hypervisor.network.gateway, PORT);
+  }, 120_000);
+
+  afterAll(async () => {
+    await services?.close();
+    if (hypervisor) {
+      await hypervisor.remove(vm);
+      await hypervisor.remove(secondLife);
+      await hypervisor.network.destroy();
+      await hypervisor.close();
+    }
+    await daemons?.stop();
+    if (folder) await rm(folder, { recursive: true, force: true });
+  }, 60_000);
+
+  it('defines a VM without starting it, with images that it fetched by the key of its node', async () => {
+    ({ fixedIp } = await hypervisor.define(vm, spec, 'token-one'));
+    expect(fixedIp).toBe(`192.168.${THIRD_OCTET}.2`);
+    expect(await hypervisor.state(vm)).toBe('stopped');
+    expect(await hypervisor.inventory()).toEqual([{ ...vm, state: 'stopped' }]);
+    expect(services.asked('GET', '/images/vmlinuz')?.nodeKey).toBe('secret');
+  }, DEFINE_MS);
+
+  it('starts it, and the guest reads its metadata, answers with its host name and phones home', async () => {
+    await hypervisor.start(vm);
+    expect(await hypervisor.state(vm)).toBe('running');
+    const status = await bootOf(fixedIp, 1);
+    expect(status).toContain(`hostname=${HOSTNAME}`);
+    expect(status).toContain(`ip=${fixedIp}/24`);
+    expect(services.asked('GET', `/metadata/token-one/${vm.vmUuid}/meta-data`)).toBeDefined();
+    const call = await eventually('phone-home', () => services.asked('POST', `/${vm.vmUuid}/phone-home`), BOOT_MS);
+    expect(new URLSearchParams(call.body).get('instance_id')).toBe(vm.vmUuid);
+    expect(new URLSearchParams(call.body).get('hostname')).toBe(HOSTNAME);
+  }, BOOT_MS + DEFINE_MS);
+
+  it('answers at its floating address, until that is taken away from the running VM', async () => {
+    expect(await statusOf(FLOATING_IP)).toContain(`hostname=${HOSTNAME}`);
+    await hypervisor.define(vm, { ...spec, floatingIp: undefined }, 'token-one');
+    await expect(statusOf(FLOATING_IP)).rejects.toThrow();
+    const { stdout } = await run('ip', ['-4', 'address', 'show', 'dev', NETWORK.bridge]);
+    expect(stdout).not.toContain(FLOATING_IP);
+  }, 20_000);
+
+  it('finds the VM again after the worker was restarted', async () => {
+    await hypervisor.close();
+    hypervisor = await openHypervisor();
+    expect(await hypervisor.inventory()).toEqual([{ ...vm, state: 'running' }]);
+    expect(powerChanges).toEqual([]);
+  }, 20_000);
+
+  it('stops it by the power button and tells nobody, because it was asked to', async () => {
+    const startedAt = Date.now();
+    await hypervisor.stop(vm);
+    expect(Date.now() - startedAt).toBeLessThan(20_000);
+    expect(await hypervisor.state(vm)).toBe('stopped');
+    expect(powerChanges).toEqual([]);
+  }, 40_000);
+
+  it('keeps disk and address when it is defined again, and gives the guest the new token', async () => {
+    expect(await hypervisor.define(vm, spec, 'token-two')).toEqual({ fixedIp });
+    await hypervisor.start(vm);
+    await bootOf(fixedIp, 2);
+    expect(services.asked('GET', `/metadata/token-two/${vm.vmUuid}/meta-data`)).toBeDefined();
+  }, BOOT_MS + DEFINE_MS);
+
+  it('tells of a guest that went off by itself', async () => {
+    await run('virsh', ['-c', 'qemu:///system', 'destroy', `baton-${vm.vmUuid}`]);
+    const change = await eventually('power change', () => powerChanges.at(0), 10_000);
+    expect(change).toEqual({ ...vm, state: 'stopped' });
+  }, 20_000);
+
+  it('replaces a former life of the VM by the new one, whose disk is fresh', async () => {
+    await hypervisor.define(secondLife, spec, 'token-three');
+    expect(await hypervisor.state(vm)).toBeUndefined();
+    expect(await hypervisor.inventory()).toEqual([{ ...secondLife, state: 'stopped' }]);
+    await hypervisor.remove(vm);
+    expect(await hypervisor.state(secondLife)).toBe('stopped');
+  }, DEFINE_MS);
+
+  it('gives different addresses to VMs that are defined at the same time', async () => {
+    const others = Array.from({ length: 4 }, (_, index) => ({
+      vmUuid: randomUUID() as VmUuid,
+      incarnationId: (100 + index) as IncarnationId,
+    }));
+    const defined = await Promise.all(
+      others.map((other) => hypervisor.define(other, { ...spec, floatingIp: undefined }, 'token')),
+    );
+    expect(new Set(defined.map((answer) => answer.fixedIp)).size).toBe(others.length);
+    await Promise.all(others.map((other) => hypervisor.remove(other)));
+    expect(await hypervisor.inventory()).toEqual([{ ...secondLife, state: 'stopped' }]);
+  }, DEFINE_MS);
+
+  it('leaves nothing behind: no domain, no disk, no address, no rule', async () => {
+    await hypervisor.remove(secondLife);
+    await hypervisor.remove(secondLife);
+    expect(await hypervisor.inventory()).toEqual([]);
+    expect(await readdir(join(folder, 'data/instances'))).toEqual([]);
+    const { stdout: network } = await run('virsh', ['-c', 'qemu:///system', 'net-dumpxml', NETWORK.name]);
+    expect(network).not.toContain('<host ');
+    await hypervisor.network.destroy();
+    const { stdout: rules } = await run('nft', ['list', 'ruleset']);
+    expect(rules).not.toContain(NETWORK.name);
+    expect(existsSync(`/sys/class/net/${NETWORK.bridge}`)).toBe(false);
+  }, 30_000);
+});
