@@ -52,11 +52,11 @@ describe('the same Idempotency-Key', () => {
     expect(await vms.count()).toBe(before);
   });
 
-  it.each([
+  it.each<[string, { readonly name?: string; readonly count?: number }]>([
     ['an assigned name', {}],
     ['a name of its own', { name: 'sent-twenty-times' }],
     ['several VMs', { name: 'sent-as-three', count: 3 }],
-  ])('twenty times at once makes what was asked for once: %s', async (_, change: { count?: number }) => {
+  ])('twenty times at once makes what was asked for once: %s', async (_, change) => {
     const before = await vms.count();
     const answers = await atOnce(20, change, newKey());
     expect(statuses(answers)).toEqual({ 200: 20 });

@@ -63,14 +63,19 @@ export class VmCreation {
     idempotent?: IdempotentRequest,
   ): Promise<CreateInstancesResponse> {
     if (payload.callback_url !== undefined) this.egress.checkUrl(payload.callback_url);
+    const remembered = async (): Promise<CreateInstancesResponse | undefined> =>
+      idempotent && (await this.idempotency.firstAnswer<CreateInstancesResponse>(principal.organizationId, idempotent));
+    const first = await remembered();
+    if (first !== undefined) return first;
     for (let attempt = 1; ; attempt++) {
-      const first = idempotent && (await this.idempotency.firstAnswer<CreateInstancesResponse>(principal.organizationId, idempotent));
-      if (first !== undefined) return first;
-      const resolved = await this.requests.resolve(principal.organizationId, payload);
-      const placed = await this.place(resolved, attempt > 1);
       try {
+        const resolved = await this.requests.resolve(principal.organizationId, payload);
+        const placed = await this.place(resolved, attempt > 1);
         return await this.insert(principal, payload, resolved, placed, idempotent);
       } catch (error) {
+        // What took the key, the name or the last slot may be this very request, arrived twice at once.
+        const twin = await remembered();
+        if (twin !== undefined) return twin;
         this.judge(error, payload, attempt);
       }
     }
@@ -137,7 +142,7 @@ export class VmCreation {
   private judge(error: unknown, payload: CreateInstancesPayload, attempt: number): void {
     const again = attempt < ATTEMPTS;
     switch (violatedUnique(error)) {
-      // The same request arrived twice at once: the next round finds the first one's answer.
+      // Its owner was forgotten between the two looks.
       case 'pk_idempotency_key':
         if (again) return;
         break;

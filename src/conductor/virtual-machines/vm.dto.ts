@@ -28,6 +28,9 @@ import type { VmAction, VmStatus } from './vm-status.js';
 const LABEL_PATTERN = /^[^\p{C}/]{1,64}$/u;
 const LABEL_RULE = 'each label must have 1 to 64 printable characters and no slash';
 
+/** Of any number of lines, but no NUL and no half of a surrogate pair: neither can be stored. */
+const STORABLE_TEXT = /^[^\0\p{Cs}]*$/u;
+
 /** 64 KiB, as the metadata service and cloud-init take it. */
 const USER_DATA_BYTES = 65_536;
 
@@ -86,6 +89,7 @@ export class CreateInstancesPayload {
   @IsOptional()
   @IsString()
   @MaxBytes(USER_DATA_BYTES)
+  @Matches(STORABLE_TEXT, { message: 'user_data must be text, without NUL characters' })
   user_data?: string;
 
   @ApiPropertyOptional({ maxLength: 250, description: 'Gets one signed POST for each change of status.' })
