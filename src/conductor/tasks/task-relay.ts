@@ -19,7 +19,7 @@ import { TASK_PUBLISHER } from './task-publisher.token.js';
 const BATCH = 256;
 const POLL_MS = 1_000;
 /** How long a relay may take to publish a batch before another may take it over. */
-const LEASE_SECONDS = 30;
+const LEASE_SECONDS = 5;
 /** Wait before a task that could not be published is tried again: the broker or the node's queue is away. */
 const RETRY_SECONDS = 1;
 
