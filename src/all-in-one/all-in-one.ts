@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { DataSource } from 'typeorm';
 import { fileLogger, NestLogger } from '../cli/logging.js';
 import type { Shutdown } from '../cli/shutdown.js';
+import type { Hypervisor } from '../compute/hypervisor/hypervisor.js';
 import { loadConfig, type Environment, type Flags } from '../config/load.js';
 import type { Config } from '../config/settings.js';
 import { startConductor } from '../conductor/conductor.js';
@@ -96,6 +97,7 @@ export async function startAllInOne(request: AllInOneRequest, shutdown: Shutdown
       privateKeyFile,
       nodes,
       hypervisor: describeHypervisor(decision, acceleration),
+      realGuests: hypervisor === 'libvirt',
     }),
   );
   progress.say(`READY ${url}`);
@@ -159,25 +161,35 @@ async function populate({ folders, config, logger, shutdown, progress }: Foundat
   const dataSource = await new DataSource(dataSourceOptions({ ...config, databasePool: 2 })).initialize();
   try {
     await seed(dataSource, { region: config.region, images: [image], floatingIps: FLOATING_IPS, publicKey, apiKey });
-    await progress.step(`Starting ${nodes} compute ${nodes === 1 ? 'node' : 'nodes'}`, async () => {
-      await Promise.all(
-        Array.from({ length: nodes }, async (_, index) => {
-          const node = nodeConfig(config, index, folders.data);
-          const worker = await startNode(node, { conductorUrl: url, consumer: bus.consumer(), logger });
-          await shutdown.afterwards(node.nodeName!, () => worker.stop());
-        }),
-      );
-    });
-    const [row] = await dataSource.query<{ acceleration: string }[]>(
-      `SELECT acceleration FROM compute_node WHERE name = 'node-1'`,
-    );
-    return { privateKeyFile, acceleration: row?.acceleration };
+    const start = async (node: Config): Promise<void> => {
+      const worker = await startNode(node, { conductorUrl: url, consumer: bus.consumer(), logger });
+      await shutdown.afterwards(node.nodeName!, () => worker.stop());
+    };
+    const first = nodeConfig(config, 0, folders.data);
+    await progress.step(`Starting node-1${config.hypervisor === 'libvirt' ? ' (the first time it tries KVM)' : ''}`, () => start(first));
+    const acceleration = await accelerationOf(dataSource, first.nodeName!);
+    // The host is the same: what the first node found out need not be tried again by each.
+    const others = Array.from({ length: nodes - 1 }, (_, index) => ({
+      ...nodeConfig(config, index + 1, folders.data),
+      acceleration: acceleration === 'none' ? config.acceleration : acceleration,
+    }));
+    if (others.length > 0)
+      await progress.step(`Starting ${others.length} more`, () => Promise.all(others.map((node) => start(node))));
+    return { privateKeyFile, acceleration };
   } finally {
     await dataSource.destroy();
   }
 }
 
-function describeHypervisor({ hypervisor, reason }: Decision, acceleration: string | undefined): string {
+async function accelerationOf(dataSource: DataSource, node: string): Promise<Hypervisor['acceleration']> {
+  const [row] = await dataSource.query<[{ acceleration: Hypervisor['acceleration'] }]>(
+    'SELECT acceleration FROM compute_node WHERE name = $1',
+    [node],
+  );
+  return row.acceleration;
+}
+
+function describeHypervisor({ hypervisor, reason }: Decision, acceleration: Hypervisor['acceleration']): string {
   if (hypervisor === 'simulated') return `simulated: no guest runs, because ${reason}`;
   return acceleration === 'kvm'
     ? 'libvirt with KVM: guests run on the processor'

@@ -9,6 +9,7 @@ export interface Announcement {
   readonly privateKeyFile: string;
   readonly nodes: number;
   readonly hypervisor: string;
+  readonly realGuests: boolean;
 }
 
 export function announcement(cloud: Announcement): string {
@@ -41,6 +42,6 @@ export function announcement(cloud: Announcement): string {
 
     curl -sS ${cloud.url}/v1/core/virtual-machines -H 'api_key: ${cloud.apiKey}'
 
-  Ctrl-C stops Baton; virtual machines run on, and the next bin/up continues with them.
+${cloud.realGuests ? `  Once it is ACTIVE:  ssh -i ${cloud.privateKeyFile} root@FIXED_IP\n\n` : ''}  Ctrl-C stops Baton; virtual machines run on, and the next bin/up continues with them.
 `;
 }

@@ -4,12 +4,12 @@ import { loadConfig, printConfig, type Environment, type Flags } from '../config
 import { commandDefinition, type CommandName } from './command-line.js';
 
 /** Stands for the one setting without a default, so that a missing one does not hide all the others. */
-const NOT_SET: Environment = { DATABASE_URL: 'postgres://not-set' };
+const NOT_SET = 'postgres://not-set';
 
 export function configurationOf(command: CommandName, flags: Flags, environment: Environment = process.env): string {
   const allInOne = command === 'all-in-one';
   const given = allInOne ? withDevelopmentDefaults(environment) : environment;
   // `auto` is no value of the setting: it is decided when the cloud starts.
   const usable = allInOne && flags['hypervisor'] === 'auto' ? { ...flags, hypervisor: undefined } : flags;
-  return printConfig(loadConfig(commandDefinition(command).roles, usable, { ...NOT_SET, ...given }));
+  return printConfig(loadConfig(commandDefinition(command).roles, usable, { ...given, DATABASE_URL: given['DATABASE_URL'] || NOT_SET }));
 }

@@ -16,8 +16,9 @@ export const run: Run = async ({ flags, environment: given }) => {
   if (!WISHES.includes(hypervisor)) throw new UsageError(`--hypervisor must be ${WISHES.join(', ')}.`);
   const nodes = flags['nodes'] === undefined ? undefined : integerFlag(flags, 'nodes', 1, [1, MOST_NODES]);
   // Everything else is checked before anything is started.
-  const unset = { DATABASE_URL: 'postgres://embedded', ...environment, BATON_HYPERVISOR: 'simulated' };
-  loadConfig(['conductor', 'compute'], { ...flags, hypervisor: undefined }, unset);
+  const databaseUrl = environment['DATABASE_URL'] || 'postgres://not-started-yet';
+  const decided = { ...environment, DATABASE_URL: databaseUrl, BATON_HYPERVISOR: 'simulated' };
+  loadConfig(['conductor', 'compute'], { ...flags, hypervisor: undefined }, decided);
 
   const shutdown = new Shutdown((message) => process.stderr.write(`${message}\n`));
   try {
