@@ -1,5 +1,5 @@
 /** The protocol's messages, as validated on arrival: a worker is trusted no further than its own node. */
-import { Type } from 'class-transformer';
+import { Transform, Type } from 'class-transformer';
 import {
   ArrayMaxSize,
   IsArray,
@@ -24,8 +24,16 @@ import type {
   RegisterRequest,
 } from '../../protocol/node.js';
 import type { ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
+import { IsPlainText } from '../http/plain-text.js';
 
 const MAX_INT = 2 ** 31 - 1;
+const MAX_REASON_LENGTH = 500;
+/** What no PostgreSQL text can hold: NUL, and half of a surrogate pair. */
+const UNSTORABLE = /[\0\p{Cs}]/gu;
+
+/** A worker that is refused for its wording would report the same again for ever: so the words are made to fit. */
+const fitted = (reason: unknown): unknown =>
+  typeof reason === 'string' ? reason.slice(0, MAX_REASON_LENGTH).replace(UNSTORABLE, '\ufffd') : reason;
 
 class GpuInventoryBody implements GpuInventory {
   @IsString()
@@ -67,10 +75,12 @@ export class RegisterBody implements RegisterRequest {
 
   @IsString()
   @MaxLength(50)
+  @IsPlainText()
   region: string;
 
   @IsString()
   @MaxLength(50)
+  @IsPlainText()
   hypervisor: string;
 
   @IsIn(['kvm', 'tcg', 'none'])
@@ -78,6 +88,7 @@ export class RegisterBody implements RegisterRequest {
 
   @IsInt()
   @Min(1)
+  @Max(MAX_INT)
   protocolVersion: number;
 
   @ValidateNested()
@@ -131,6 +142,7 @@ class VmReportBody implements VmReport {
 
   @IsInt()
   @Min(1)
+  @Max(Number.MAX_SAFE_INTEGER)
   sequence: number;
 
   @IsIn(['building', 'running', 'stopped', 'absent', 'failed'])
@@ -145,8 +157,8 @@ class VmReportBody implements VmReport {
   metadataTokenHash?: string;
 
   @IsOptional()
+  @Transform(({ value }) => fitted(value))
   @IsString()
-  @MaxLength(500)
   reason?: string;
 }
 

@@ -35,14 +35,15 @@ export class Registration {
   /** @param secret a join token the first time, the node's own key ever after. */
   async register(request: RegisterRequest, secret: string): Promise<RegisterAnswer> {
     const { session, nodeKey } = await this.dataSource.transaction(async (transaction) => {
-      const regionId = await this.regionId(transaction, request);
       const known = await this.nodeByKey(transaction, secret);
+      // Before anything else is said: who has no key and no token learns nothing, not even the names of regions.
+      if (known === undefined) await this.admit(transaction, secret);
+      const regionId = await this.regionId(transaction, request);
       if (known !== undefined) {
         if (known.name !== request.name)
           throw new ApiError(409, `This key belongs to node ${known.name}. Give node ${request.name} a state folder of its own.`);
         return { session: await this.update(transaction, known.id, regionId, request), nodeKey: undefined };
       }
-      await this.admit(transaction, secret);
       return this.join(transaction, regionId, request);
     });
     await this.declareQueue(request.name);
