@@ -3,7 +3,7 @@
  * any repetition of reports can be tried in a property test. The database work is in reports.ts.
  */
 import type { TaskId } from '../../protocol/ids.js';
-import type { ReportVerdict, VmReport } from '../../protocol/report.js';
+import type { ObservedState, ReportVerdict, VmReport } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
 import { deriveStatus, type Observed, type VmStatus } from '../virtual-machines/vm-status.js';
 
@@ -33,7 +33,8 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
   const { observed } = report;
   const observedGeneration = Math.min(report.generation, vm.generation);
   const status = deriveStatus({ desiredPower: vm.desiredPower, generation: vm.generation, observed, observedGeneration });
-  const neverRan = vm.observed === 'nothing' || vm.observed === 'building';
+  // The address comes with the first success: one that is being built anew has a disk with somebody's data.
+  const neverRan = vm.fixedIp === null && (vm.observed === 'nothing' || vm.observed === 'building');
   return {
     verdict: 'accepted',
     vm: {
@@ -41,7 +42,7 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
       observed,
       observedGeneration,
       status,
-      fault: status === 'ERROR' ? (report.reason ?? vm.fault ?? 'The virtual machine is gone from its node.') : null,
+      fault: status === 'ERROR' ? (report.reason ?? unexplained(observed)) : null,
       fixedIp: report.fixedIp ?? vm.fixedIp,
       metadataTokenHash: report.metadataTokenHash ?? vm.metadataTokenHash,
       lastSequence: report.sequence,
@@ -54,3 +55,9 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
     },
   };
 }
+
+/** Of this report alone, not of what was said before it: or the order of arrival would show in the row. */
+const unexplained = (observed: ObservedState): string =>
+  observed === 'failed'
+    ? 'The compute node could not do what was asked of it, and did not say why.'
+    : 'The virtual machine is gone from its node.';

@@ -1,0 +1,157 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import type { IncarnationId, TaskId } from '../../protocol/ids.js';
+import type { ObservedState, VmReport } from '../../protocol/report.js';
+import { deriveStatus } from '../virtual-machines/vm-status.js';
+import { foldReport, type ReportedVm } from './report-folding.js';
+
+const TASK = 'f5a1b3f0-0000-4000-8000-000000000001' as TaskId;
+
+const NEW: ReportedVm = {
+  desiredPower: 'running',
+  generation: 1,
+  observed: 'nothing',
+  observedGeneration: 0,
+  status: 'CREATING',
+  fault: null,
+  fixedIp: null,
+  metadataTokenHash: null,
+  lastSequence: 0,
+  ended: false,
+  concluded: undefined,
+};
+
+const RUNNING: ReportedVm = {
+  ...NEW,
+  observed: 'running',
+  observedGeneration: 1,
+  status: 'ACTIVE',
+  fixedIp: '192.168.1.2',
+  metadataTokenHash: 'a'.repeat(64),
+  lastSequence: 10,
+};
+
+const report = (sequence: number, observed: ObservedState, change: Partial<VmReport> = {}): VmReport => ({
+  incarnationId: 1 as IncarnationId,
+  generation: 1,
+  sequence,
+  observed,
+  ...change,
+});
+
+const foldAll = (vm: ReportedVm, reports: readonly VmReport[]): ReportedVm =>
+  reports.reduce((state, next) => foldReport(state, next).vm, vm);
+
+describe('a report', () => {
+  it('brings a new VM to BUILD and then to ACTIVE, with its address', () => {
+    const building = foldReport(NEW, report(1, 'building', { metadataTokenHash: 'b'.repeat(64) })).vm;
+    expect(building).toMatchObject({ status: 'BUILD', metadataTokenHash: 'b'.repeat(64), concluded: undefined });
+    const active = foldReport(building, report(2, 'running', { fixedIp: '192.168.1.3', taskId: TASK })).vm;
+    expect(active).toMatchObject({
+      status: 'ACTIVE',
+      fixedIp: '192.168.1.3',
+      metadataTokenHash: 'b'.repeat(64),
+      concluded: { taskId: TASK, state: 'done' },
+    });
+  });
+
+  it('that is the last one again is accepted, and changes nothing', () => {
+    expect(foldReport(RUNNING, report(10, 'failed'))).toEqual({ verdict: 'accepted', vm: RUNNING });
+  });
+
+  it('that is older than the last one is stale, and changes nothing', () => {
+    expect(foldReport(RUNNING, report(9, 'failed'))).toEqual({ verdict: 'stale', vm: RUNNING });
+  });
+
+  it('on an incarnation that is over has ended, and changes nothing', () => {
+    const ended = { ...RUNNING, ended: true };
+    expect(foldReport(ended, report(11, 'running'))).toEqual({ verdict: 'ended', vm: ended });
+  });
+
+  it('of a start that failed ends the incarnation, with the reason', () => {
+    const { vm } = foldReport(NEW, report(1, 'failed', { reason: 'no disk', taskId: TASK }));
+    const concluded = { taskId: TASK, state: 'failed' };
+    expect(vm).toMatchObject({ status: 'ERROR', fault: 'no disk', ended: true, concluded });
+  });
+
+  it('of a failure of a VM that had run leaves it its place', () => {
+    expect(foldReport(RUNNING, report(11, 'failed', { reason: 'crashed' })).vm).toMatchObject({ status: 'ERROR', ended: false });
+  });
+
+  it('of a failure while a VM that had run is built anew leaves it its place and its disk', () => {
+    const rebuilding = foldReport({ ...RUNNING, observed: 'stopped' }, report(11, 'building')).vm;
+    expect(foldReport(rebuilding, report(12, 'failed')).vm).toMatchObject({ status: 'ERROR', ended: false });
+  });
+
+  it('of a failure without a reason says that there is none, whatever failed before', () => {
+    const failed = foldReport(RUNNING, report(11, 'failed', { reason: 'crashed' })).vm;
+    expect(foldReport(failed, report(12, 'failed')).vm.fault).toContain('did not say why');
+    expect(foldReport(failed, report(12, 'absent')).vm.fault).toContain('gone from its node');
+  });
+
+  it('of a guest that switched itself off shows SHUTOFF, and finishes no task', () => {
+    expect(foldReport(RUNNING, report(11, 'stopped')).vm).toMatchObject({ status: 'SHUTOFF', fault: null, concluded: undefined });
+  });
+
+  it('that nothing is left ends a VM that shall be gone, and only that', () => {
+    const deleting: ReportedVm = { ...RUNNING, desiredPower: 'absent', generation: 2, status: 'DELETING' };
+    expect(foldReport(deleting, report(11, 'absent', { generation: 2 })).vm).toMatchObject({ status: 'DELETED', ended: true });
+    expect(foldReport(deleting, report(11, 'absent')).vm).toMatchObject({ status: 'DELETING', ended: false });
+    expect(foldReport(RUNNING, report(11, 'absent')).vm).toMatchObject({ status: 'ERROR', ended: false });
+  });
+
+  it('cannot speak of a generation that nobody asked for', () => {
+    expect(foldReport(RUNNING, report(11, 'running', { generation: 99 })).vm.observedGeneration).toBe(1);
+  });
+
+  it('of success takes the fault away', () => {
+    const failed = foldReport(RUNNING, report(11, 'failed', { reason: 'crashed' })).vm;
+    expect(foldReport(failed, report(12, 'running')).vm).toMatchObject({ status: 'ACTIVE', fault: null });
+  });
+});
+
+describe('reports in any order and any number (P6)', () => {
+  const observed = fc.constantFrom<ObservedState>('building', 'running', 'stopped', 'absent', 'failed');
+  const told = fc
+    .uniqueArray(fc.integer({ min: 11, max: 60 }), { minLength: 1, maxLength: 12 })
+    .chain((sequences) =>
+      fc.tuple(
+        ...sequences.map((sequence) =>
+          fc.record({ observed, generation: fc.integer({ min: 1, max: 3 }), reason: fc.option(fc.string({ minLength: 1 }), { nil: undefined }) }).map(
+            ({ reason, ...rest }): VmReport => report(sequence, rest.observed, { generation: rest.generation, ...(reason !== undefined && { reason }) }),
+          ),
+        ),
+      ),
+    );
+  /** All of them at least once, in any order. */
+  const arrivals = told.chain((reports) =>
+    fc.tuple(
+      fc.constant(reports),
+      fc
+        .array(fc.constantFrom(...reports), { maxLength: 12 })
+        .chain((again) => fc.shuffledSubarray([...reports, ...again], { minLength: reports.length + again.length })),
+    ),
+  );
+  /** VMs that have run, so that no report but the last word of a deletion ends their incarnation. */
+  const vm = fc.constantFrom<ReportedVm>(
+    { ...RUNNING, generation: 3 },
+    { ...RUNNING, generation: 3, desiredPower: 'stopped', status: 'STOPPING' },
+  );
+
+  it('end in the same row: that of the highest sequence', () => {
+    fc.assert(
+      fc.property(vm, arrivals, (start, [reports, arrived]) => {
+        const last = reports.reduce((a, b) => (a.sequence > b.sequence ? a : b));
+        const end = foldAll(start, arrived);
+        expect(end).toEqual(foldAll(start, reports.toSorted((a, b) => a.sequence - b.sequence)));
+        expect(end).toMatchObject({ observed: last.observed, lastSequence: last.sequence });
+        expect(end.status).toBe(deriveStatus({ ...end, generation: start.generation }));
+      }),
+    );
+  });
+
+  it('leave what has ended as it was', () => {
+    const gone: ReportedVm = { ...RUNNING, desiredPower: 'absent', status: 'DELETED', ended: true };
+    fc.assert(fc.property(arrivals, ([, arrived]) => expect(foldAll(gone, arrived)).toBe(gone)));
+  });
+});
