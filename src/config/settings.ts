@@ -24,7 +24,11 @@ const conductor: readonly Role[] = ['conductor'];
 const compute: readonly Role[] = ['compute'];
 
 const integer = (minimum: number, maximum: number) =>
-  z.coerce.number('must be a number').int('must be a whole number').min(minimum).max(maximum);
+  z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(minimum, `must be at least ${minimum}`)
+    .max(maximum, `must be at most ${maximum}`);
 
 const url = (...schemes: string[]) =>
   z.string().refine(
