@@ -258,6 +258,23 @@ describe('a node', () => {
     await vms.active({ name: 'unlucky', assign_floating_ip: true });
   });
 
+  it('whose worker breaks on a task ends it as ERROR, without the exception’s text, and the VM can be deleted', async () => {
+    await start();
+    cloud.nodes[0]!.hypervisor.misbehaviours = { start: { kind: 'broken' } };
+    const { body } = await vms.post({});
+    const vm = await vms.reaches(body.instances[0].id, 'ERROR');
+    expect(vm.fault).toContain('could not carry out what was asked of it');
+    const events = await vms.get(`/${vm.id}/events`);
+    expect(JSON.stringify([vm, events.body])).not.toMatch(/TypeError|is broken at/);
+    const [task] = await cloud.database.query('SELECT state FROM task WHERE virtual_machine_id = $1', [vm.id]);
+    expect(task).toEqual({ state: 'dead' });
+
+    await vms.delete(`/${vm.id}`);
+    await vms.gone(vm.id);
+    expect(await used()).toBe(0);
+    expect(await cloud.nodes[0]!.hypervisor.inventory()).toEqual([]);
+  });
+
   it('whose worker stops while it builds makes the VM when it starts again', async () => {
     await start();
     const [node] = cloud.nodes as [CloudNode];

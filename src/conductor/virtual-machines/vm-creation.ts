@@ -152,6 +152,9 @@ export class VmCreation {
             `A virtual machine named ${payload.name}${(payload.count ?? 1) > 1 ? '-…' : ''} exists in environment ${payload.environment_name}. Choose another name, or leave it out to have one assigned.`,
           );
         if (again) return;
+        break;
+      case undefined:
+        break;
     }
     const state = sqlState(error);
     if (again && (state === CLAIM_LOST || state === DEADLOCK || state === REFERENCE_GONE)) return;
