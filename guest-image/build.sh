@@ -144,5 +144,6 @@ chmod 644 "$image"/*
 chmod 755 "$image"
 
 rm -rf "$output"
-mv "$image" "$output"
+# Never into a folder that another build has put there meanwhile.
+mv -T "$image" "$output"
 echo "guest-image: $output holds $(cd "$output" && ls | tr '\n' ' ')"

@@ -7,7 +7,8 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -18,7 +19,9 @@ import type { LibvirtHypervisor } from '../../src/compute/hypervisor/libvirt/lib
 import type { IncarnationId, VmUuid } from '../../src/protocol/ids.js';
 import type { VmSpec } from '../../src/protocol/task.js';
 import { eventually } from './eventually.js';
+import { guestImage } from './guest-image.js';
 import { GuestServices } from './guest-services.js';
+import { Outside } from './outside.js';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '../..');
@@ -29,7 +32,7 @@ const NODE = `e2e-${process.pid}`;
 const THIRD_OCTET = 130 + (process.pid % 100);
 const NETWORK = { name: `baton-${NODE}`, bridge: `bt${process.pid}`, subnet: `192.168.${THIRD_OCTET}.0/24` };
 const PORT = 8775;
-const FLOATING_IP = '198.51.100.77';
+const { FLOATING_IP } = Outside;
 const HOSTNAME = 'quiet-otter';
 const BOOT_MS = 60_000;
 /** The first definition waits until libvirt has examined QEMU, which takes long on a busy host. */
@@ -43,13 +46,34 @@ interface GuestImage {
   files: Record<'disk' | 'kernel' | 'initrd', { file: string; sha256: string }>;
 }
 
+/** A libvirtd that serves others too must not be restarted for a test. */
+const itWithOwnLibvirtd = (await libvirtAnswers()) ? it.skip : it;
+
 let daemons: LibvirtDaemons;
+let restarted: LibvirtDaemons | undefined;
+let outside: Outside;
 let folder: string;
 let hypervisor: LibvirtHypervisor;
 let services: GuestServices;
 let spec: VmSpec;
 let fixedIp: string;
 const powerChanges: PowerChange[] = [];
+
+function libvirtAnswers(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const attempt = connect('/run/libvirt/libvirt-sock');
+    attempt.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    attempt.once('connect', () => attempt.destroy());
+  });
+}
+
+const leases = async (): Promise<string> =>
+  (await run('virsh', ['-c', 'qemu:///system', 'net-dhcp-leases', NETWORK.name])).stdout;
+
+async function startDaemons(): Promise<LibvirtDaemons> {
+  const module = await built<typeof import('../../src/compute/hypervisor/libvirt/daemons.js')>('daemons.js');
+  return await module.ensureLibvirtDaemons();
+}
 
 async function openHypervisor(): Promise<LibvirtHypervisor> {
   const module = await built<typeof import('../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js')>(
@@ -87,8 +111,7 @@ describe('the libvirt hypervisor with a real guest', () => {
   beforeAll(async () => {
     folder = await mkdtemp('/var/lib/baton-e2e-');
     await chmod(folder, 0o755);
-    const imageFolder = process.env.BATON_GUEST_IMAGE ?? join(folder, 'image');
-    await run(join(root, 'guest-image/build.sh'), [imageFolder]);
+    const imageFolder = await guestImage();
     const image = JSON.parse(await readFile(join(imageFolder, 'image.json'), 'utf8')) as GuestImage;
     const file = (name: keyof GuestImage['files']) => ({
       url: `/images/${image.files[name].file}`,
@@ -109,9 +132,8 @@ describe('the libvirt hypervisor with a real guest', () => {
       },
       floatingIp: FLOATING_IP,
     };
-    const { ensureLibvirtDaemons } =
-      await built<typeof import('../../src/compute/hypervisor/libvirt/daemons.js')>('daemons.js');
-    daemons = await ensureLibvirtDaemons();
+    outside = await Outside.open();
+    daemons = await startDaemons();
     hypervisor = await openHypervisor();
     services = new GuestServices(imageFolder, HOSTNAME);
     await services.listen(hypervisor.network.gateway, PORT);
@@ -125,7 +147,9 @@ describe('the libvirt hypervisor with a real guest', () => {
       await hypervisor.network.destroy();
       await hypervisor.close();
     }
+    await restarted?.stop();
     await daemons?.stop();
+    await outside?.close();
     if (folder) await rm(folder, { recursive: true, force: true });
   }, 60_000);
 
@@ -141,6 +165,7 @@ describe('the libvirt hypervisor with a real guest', () => {
     await hypervisor.start(vm);
     expect(await hypervisor.state(vm)).toBe('running');
     const status = await bootOf(fixedIp, 1);
+    expect(await leases()).toContain(fixedIp);
     expect(status).toContain(`hostname=${HOSTNAME}`);
     expect(status).toContain(`ip=${fixedIp}/24`);
     expect(services.asked('GET', `/metadata/token-one/${vm.vmUuid}/meta-data`)).toBeDefined();
@@ -149,13 +174,28 @@ describe('the libvirt hypervisor with a real guest', () => {
     expect(new URLSearchParams(call.body).get('hostname')).toBe(HOSTNAME);
   }, BOOT_MS + DEFINE_MS);
 
-  it('answers at its floating address, until that is taken away from the running VM', async () => {
+  it('shares image files that QEMU cannot write to', async () => {
+    const files = await readdir(join(folder, 'data/images'));
+    expect(files).toHaveLength(3);
+    for (const file of files) {
+      const { uid, mode } = await stat(join(folder, 'data/images', file));
+      expect({ file, uid, mode: (mode & 0o777).toString(8) }).toEqual({ file, uid: 0, mode: '444' });
+    }
+  });
+
+  it('answers at its floating address, from outside and on the host, and to nobody who routes to its fixed one', async () => {
+    await outside.routeTo(NETWORK.subnet);
+    expect(await outside.get(FLOATING_IP)).toContain(`hostname=${HOSTNAME}`);
     expect(await statusOf(FLOATING_IP)).toContain(`hostname=${HOSTNAME}`);
+    await expect(outside.get(fixedIp, 2_000)).rejects.toThrow('no answer');
+  }, 30_000);
+
+  it('loses its floating address while it runs', async () => {
     await hypervisor.define(vm, { ...spec, floatingIp: undefined }, 'token-one');
-    await expect(statusOf(FLOATING_IP)).rejects.toThrow();
+    await expect(outside.get(FLOATING_IP, 2_000)).rejects.toThrow();
     const { stdout } = await run('ip', ['-4', 'address', 'show', 'dev', NETWORK.bridge]);
     expect(stdout).not.toContain(FLOATING_IP);
-  }, 20_000);
+  }, 30_000);
 
   it('finds the VM again after the worker was restarted', async () => {
     await hypervisor.close();
@@ -185,6 +225,23 @@ describe('the libvirt hypervisor with a real guest', () => {
     expect(change).toEqual({ ...vm, state: 'stopped' });
   }, 20_000);
 
+  itWithOwnLibvirtd('tells of a guest that went off while libvirtd was away', async () => {
+    await hypervisor.start(vm);
+    powerChanges.length = 0;
+    const guest = Number(await readFile(`/run/libvirt/qemu/baton-${vm.vmUuid}.pid`, 'utf8'));
+    const { pid: libvirtd } = daemons.started.find(({ program }) => program === 'libvirtd')!;
+    process.kill(libvirtd, 'SIGTERM');
+    await eventually('libvirtd ends', async () => !(await libvirtAnswers()), 20_000);
+    await eventually('the adapter notices', () => hypervisor.inventory().then(() => false, () => true), 20_000);
+    expect(existsSync(`/proc/${guest}`)).toBe(true);
+
+    process.kill(guest, 'SIGKILL');
+    restarted = await startDaemons();
+    const change = await eventually('power change', () => powerChanges.at(0), 30_000);
+    expect(change).toEqual({ ...vm, state: 'stopped' });
+    expect(await hypervisor.inventory()).toEqual([{ ...vm, state: 'stopped' }]);
+  }, 90_000);
+
   it('replaces a former life of the VM by the new one, whose disk is fresh', async () => {
     await hypervisor.define(secondLife, spec, 'token-three');
     expect(await hypervisor.state(vm)).toBeUndefined();
@@ -213,6 +270,7 @@ describe('the libvirt hypervisor with a real guest', () => {
     expect(await readdir(join(folder, 'data/instances'))).toEqual([]);
     const { stdout: network } = await run('virsh', ['-c', 'qemu:///system', 'net-dumpxml', NETWORK.name]);
     expect(network).not.toContain('<host ');
+    expect(await leases()).not.toContain(fixedIp);
     await hypervisor.network.destroy();
     const { stdout: rules } = await run('nft', ['list', 'ruleset']);
     expect(rules).not.toContain(NETWORK.name);

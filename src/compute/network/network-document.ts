@@ -38,7 +38,7 @@ export function networkXml(name: string, bridge: string, subnet: Subnet): string
   });
 }
 
-/** A short lease: an address that was given back waits for the end of its lease before somebody else gets it. */
+/** A short lease: one that could not be ended with its VM keeps its address from others until it runs out. */
 export function hostEntryXml(entry: HostEntry): string {
   const lease = { '@expiry': String(LEASE_MINUTES), '@unit': 'minutes' };
   return renderXml({ host: { '@mac': entry.mac, '@ip': entry.address, lease } });

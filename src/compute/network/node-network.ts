@@ -6,14 +6,21 @@
  * addresses. What is remembered is only in the network's document and in the domains; this object holds no state that
  * a restart could lose.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { HypervisorError } from '../hypervisor/hypervisor.js';
+import type { LeaseRecord } from '../hypervisor/libvirt/calls.js';
 import type { LibvirtConnection } from '../hypervisor/libvirt/connection.js';
+import { sendDhcpRelease } from './dhcp-release.js';
 import { deleteTable, replaceTable, type AddressMapping, type FirewallScope } from './firewall-table.js';
 import { syncFloatingAddresses } from './floating-addresses.js';
 import { hostEntryXml, networkXml, parseNetwork, type NetworkDocument } from './network-document.js';
 import { SerialQueue } from './serial-queue.js';
 import { firstFreeAddress, gatewayOf, macOf, netmaskOf, parseSubnet, type Subnet } from './subnet.js';
+
+/** libvirt learns from a helper of the DHCP server's that a lease has ended, a moment after it has. */
+const LEASE_LOOKS = 20;
+const LOOK_EVERY_MS = 50;
 
 export interface NodeNetworkOptions {
   /** Name in libvirt and of the firewall table, for example `baton-node-1`. */
@@ -80,11 +87,14 @@ export class NodeNetwork {
     });
   }
 
-  /** Gives a VM's address back; nothing if it has none. */
+  /** Gives a VM's address back, with the lease of it; nothing if it has none. The guest must be off. */
   release(vmUuid: string): Promise<void> {
     return this.changes.run(async () => {
       const mac = macOf(vmUuid);
-      const entry = (await this.document()).hosts.find((host) => host.mac === mac);
+      const network = await this.connection.call('network', this.options.name);
+      if (!network) return;
+      await this.endLeases(mac);
+      const entry = parseNetwork(network.xml).hosts.find((host) => host.mac === mac);
       if (entry) await this.connection.call('updateHostEntry', this.options.name, 'remove', hostEntryXml(entry));
     });
   }
@@ -104,6 +114,22 @@ export class NodeNetwork {
       await this.connection.call('removeNetwork', this.options.name);
       await deleteTable(this.firewall.table);
     });
+  }
+
+  /** A lease that stays costs no more than its address for a few minutes: not worth failing a removal for. */
+  private async endLeases(mac: string): Promise<void> {
+    try {
+      const leases = await this.leasesOf(mac);
+      for (const { address } of leases) await sendDhcpRelease({ server: this.gateway, mac, address });
+      for (let looks = 0; looks < LEASE_LOOKS && (await this.leasesOf(mac)).length > 0; looks++) await delay(LOOK_EVERY_MS);
+    } catch (error) {
+      this.log.warn({ err: error, mac }, 'the DHCP lease of a removed VM could not be ended; it will run out by itself');
+    }
+  }
+
+  private async leasesOf(mac: string): Promise<readonly LeaseRecord[]> {
+    const leases = await this.connection.call('leases', this.options.name);
+    return leases.filter((lease) => lease.mac.toLowerCase() === mac);
   }
 
   private async document(): Promise<NetworkDocument> {

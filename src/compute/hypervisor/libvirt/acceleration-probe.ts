@@ -6,22 +6,23 @@
  * is kept for as long as the host runs (its boot id), because kernel and firmware change only with a reboot.
  */
 import { randomUUID } from 'node:crypto';
-import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { ensureBootFile } from '../../disks/boot-file.js';
 import type { LibvirtConnection } from './connection.js';
 import { domainXml, type Accelerator } from './domain-document.js';
 
 export interface ProbeGuest {
-  /** Paths of the tiny guest's `vmlinuz` and `initrd.img` (see guest-image/), readable by QEMU's user. */
+  /** Paths of the tiny guest's `vmlinuz` and `initrd.img`: see guest-image/. */
   readonly kernel: string;
   readonly initrd: string;
 }
 
 export interface ProbeOptions {
   readonly node: string;
-  /** Where the console log and the remembered answer go. */
+  /** Where the probe's files and the remembered answer go. QEMU's user must be able to reach it. */
   readonly folder: string;
   readonly guest?: ProbeGuest;
   /** For each CPU mode. Default: 15 s. */
@@ -71,6 +72,7 @@ async function probe(connection: Connection, options: ProbeOptions, log: Logger)
   const emulated = (reason: string): ProbeResult => ({ accelerator: { kind: 'tcg' }, reason });
   if (!(await exists('/dev/kvm'))) return emulated('this host has no /dev/kvm');
   if (!options.guest) return emulated('no guest image to probe KVM with is configured');
+  await removeProbesOfTheDead(connection, options.node);
   const failures: string[] = [];
   for (const cpuMode of CPU_MODES) {
     const accelerator: Accelerator = { kind: 'kvm', cpuMode };
@@ -90,18 +92,23 @@ async function bootOnce(
   accelerator: Accelerator,
 ): Promise<string | undefined> {
   const uuid = randomUUID();
-  const consoleLog = join(folder, `probe-${uuid}.log`);
+  const probeFolder = join(folder, `probe-${uuid}`);
+  const consoleLog = join(probeFolder, 'console.log');
+  const kernel = { path: join(probeFolder, 'vmlinuz'), initrd: join(probeFolder, 'initrd.img') };
   const xml = domainXml({
-    name: `baton-probe-${node}-${uuid.slice(0, 8)}`,
+    name: `${namePrefix(node)}${uuid.slice(0, 8)}`,
     uuid,
     accelerator,
     vcpus: 1,
     memoryMib: PROBE_MEMORY_MIB,
-    kernel: { path: guest.kernel, initrd: guest.initrd, arguments: 'console=ttyS0 panic=-1' },
+    kernel: { ...kernel, arguments: 'console=ttyS0 panic=-1' },
     consoleLog,
     onReboot: 'destroy',
   });
   try {
+    await mkdir(probeFolder, { mode: 0o711 });
+    await ensureBootFile(guest.kernel, kernel.path);
+    await ensureBootFile(guest.initrd, kernel.initrd);
     await connection.call('startTransientDomain', xml);
     for (const deadline = Date.now() + deadlineMs; Date.now() < deadline; await delay(LOOK_EVERY_MS)) {
       const output = await readFile(consoleLog, 'latin1').catch(() => '');
@@ -113,7 +120,17 @@ async function bootOnce(
     return (error as Error).message;
   } finally {
     await connection.call('powerOff', uuid).catch(() => undefined);
-    await rm(consoleLog, { force: true });
+    await rm(probeFolder, { recursive: true, force: true });
+  }
+}
+
+const namePrefix = (node: string): string => `baton-probe-${node}-`;
+
+/** Of a worker that was killed while it probed: nothing else would ever stop them. */
+async function removeProbesOfTheDead(connection: Connection, node: string): Promise<void> {
+  for (const { name, uuid } of await connection.call('listDomains')) {
+    if (name.startsWith(namePrefix(node)) && /^[0-9a-f]{8}$/.test(name.slice(namePrefix(node).length)))
+      await connection.call('powerOff', uuid);
   }
 }
 

@@ -27,15 +27,15 @@ const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 10_000;
 const LOOK_EVERY_MS = 50;
 
-export interface LibvirtDaemons {
-  /** The names of the daemons that were started here. */
-  readonly started: readonly string[];
-  stop(): Promise<void>;
-}
-
-interface StartedDaemon {
+export interface StartedDaemon {
   readonly program: string;
   readonly pid: number;
+}
+
+export interface LibvirtDaemons {
+  /** Those that were started here. */
+  readonly started: readonly StartedDaemon[];
+  stop(): Promise<void>;
 }
 
 export async function ensureLibvirtDaemons(): Promise<LibvirtDaemons> {
@@ -52,7 +52,7 @@ export async function ensureLibvirtDaemons(): Promise<LibvirtDaemons> {
     await stop();
     throw error;
   }
-  return { started: started.map(({ program }) => program), stop };
+  return { started: [...started], stop };
 }
 
 async function startDaemon({ program, socket }: Daemon): Promise<number> {

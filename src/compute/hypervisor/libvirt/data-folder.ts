@@ -5,17 +5,18 @@
  * it. An incarnation's folder bears its number, so that the late removal of a former life cannot take the disk of the
  * present one.
  */
-import { mkdir, readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
+import { qemuUser } from './qemu-user.js';
 
-/** Under which QEMU runs: on Debian and Ubuntu, on Red Hat and SUSE. */
-const QEMU_USERS = ['libvirt-qemu', 'qemu'];
 const BLOCK_BYTES = 512;
 
 export interface InstanceFiles {
   readonly folder: string;
   readonly disk: string;
+  readonly kernel: string;
+  readonly initrd: string;
   readonly consoleLog: string;
 }
 
@@ -39,7 +40,13 @@ export class DataFolder {
 
   filesOf({ vmUuid, incarnationId }: DomainIdentity): InstanceFiles {
     const folder = join(this.instances, `${vmUuid}.${incarnationId}`);
-    return { folder, disk: join(folder, 'disk.qcow2'), consoleLog: join(folder, 'console.log') };
+    return {
+      folder,
+      disk: join(folder, 'disk.qcow2'),
+      kernel: join(folder, 'vmlinuz'),
+      initrd: join(folder, 'initrd.img'),
+      consoleLog: join(folder, 'console.log'),
+    };
   }
 
   async makeInstance(identity: DomainIdentity): Promise<InstanceFiles> {
@@ -79,14 +86,4 @@ export class DataFolder {
       if (folder === dirname(folder)) return;
     }
   }
-}
-
-async function qemuUser(): Promise<{ name: string; uid: number; gids: number[] } | undefined> {
-  const rows = async (path: string) => (await readFile(path, 'utf8')).split('\n').map((line) => line.split(':'));
-  const users = await rows('/etc/passwd');
-  const user = users.find(([name = '']) => QEMU_USERS.includes(name));
-  if (!user) return undefined;
-  const [name = '', , uid, gid] = user;
-  const groups = (await rows('/etc/group')).filter(([, , , members = '']) => members.split(',').includes(name));
-  return { name, uid: Number(uid), gids: [Number(gid), ...groups.map(([, , id]) => Number(id))] };
 }

@@ -10,6 +10,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { IncarnationId, VmUuid } from '../../../protocol/ids.js';
 import type { VmSpec } from '../../../protocol/task.js';
+import { ensureBootFile } from '../../disks/boot-file.js';
 import { ensureOverlay } from '../../disks/overlay-disk.js';
 import { ImageCache } from '../../images/image-cache.js';
 import { inspectImage } from '../../images/image-header.js';
@@ -24,6 +25,7 @@ import { LibvirtConnection } from './connection.js';
 import { DataFolder } from './data-folder.js';
 import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata } from './domain-document.js';
 import { freeGpuAddresses } from './gpu-devices.js';
+import { openKvmDevice } from './kvm-device.js';
 import type { LibvirtHypervisorOptions } from './options.js';
 import { PowerWatch, type Observation } from './power-watch.js';
 
@@ -71,6 +73,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async open(): Promise<void> {
     await this.data.open();
     await this.images.open();
+    await openKvmDevice(this.options.log);
     await this.connection.open();
     try {
       await this.explained('The network of the compute node cannot be prepared', () => this.prepareNetwork());
@@ -201,12 +204,14 @@ export class LibvirtHypervisor implements Hypervisor {
       image.initrd && this.images.ensure(image.initrd),
     ]);
     await inspectImage(base, image.disk.format, image.name);
-    const { disk: overlay, consoleLog } = await this.data.makeInstance(identity);
-    await ensureOverlay({ overlay, base, baseFormat: image.disk.format, sizeGib: diskGib });
+    const own = await this.data.makeInstance(identity);
+    await ensureOverlay({ overlay: own.disk, base, baseFormat: image.disk.format, sizeGib: diskGib });
+    if (kernel) await ensureBootFile(kernel, own.kernel);
+    if (initrd) await ensureBootFile(initrd, own.initrd);
     return {
-      disk: { overlay, base, baseFormat: image.disk.format },
-      kernel: kernel ? { path: kernel, initrd, arguments: image.kernelArguments } : undefined,
-      consoleLog,
+      disk: { overlay: own.disk, base, baseFormat: image.disk.format },
+      kernel: kernel ? { path: own.kernel, initrd: initrd && own.initrd, arguments: image.kernelArguments } : undefined,
+      consoleLog: own.consoleLog,
     };
   }
 
