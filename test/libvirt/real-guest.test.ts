@@ -1,0 +1,223 @@
+/**
+ * The whole product with one real guest: PostgreSQL, RabbitMQ, a conductor process and a compute process with libvirt,
+ * driven by the API as a client would. Emulated where KVM does not carry guests, so that it runs on any Linux host
+ * with root.
+ */
+import 'reflect-metadata';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Webhook } from 'standardwebhooks';
+import { DataSource } from 'typeorm';
+import { storeBuiltImage } from '../../src/all-in-one/demo-image.js';
+import { keepSshKeypair } from '../../src/all-in-one/ssh-keypair.js';
+import { fsck } from '../../src/conductor/admin/fsck.js';
+import { dataSourceOptions } from '../../src/conductor/database/data-source.js';
+import { migrate } from '../../src/conductor/database/migrate.js';
+import { seed } from '../../src/conductor/seed/seed.js';
+import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.dto.js';
+import { WebhookReceiver } from '../fixtures/webhook-receiver.js';
+import { startComputeProcess, startConductorProcess, type ConductorProcess, type RoleProcess } from '../support/baton-processes.js';
+import { eventually } from '../support/eventually.js';
+import { freshDatabase, sharedRabbitMq } from '../support/servers.js';
+import { guestImage } from './guest-image.js';
+import { LibvirtNode } from './libvirt-node.js';
+import { Outside } from './outside.js';
+
+const run = promisify(execFile);
+
+const NAME = 'quiet-otter';
+const API_KEY = 'baton_key_of_the_test_organization';
+const BOOT_MS = 90_000;
+
+interface Call {
+  readonly operation: { readonly name: string; readonly status: string };
+  readonly data: InstanceFields;
+}
+
+describe('a cloud with a real guest', () => {
+  let folder: string;
+  let database: DataSource;
+  let node: LibvirtNode;
+  let conductor: ConductorProcess;
+  let worker: RoleProcess;
+  let receiver: WebhookReceiver;
+  let privateKey: string;
+  let vm: InstanceFields;
+
+  beforeAll(async () => {
+    // Not the private folder of other suites: QEMU's user must be able to reach its disks.
+    folder = await mkdtemp(join(tmpdir(), 'baton-real-guest-'));
+    await chmod(folder, 0o755);
+    const imageStore = join(folder, 'image-store');
+    const imageFolder = await guestImage();
+    const image = await storeBuiltImage(imageFolder, imageStore);
+    const { publicKey, privateKeyFile } = await keepSshKeypair(join(folder, 'ssh'));
+    privateKey = privateKeyFile;
+    const servers = { databaseUrl: await freshDatabase(), amqpUrl: sharedRabbitMq() };
+    database = await new DataSource(dataSourceOptions({ databaseUrl: servers.databaseUrl, databasePool: 2 })).initialize();
+    await migrate(database);
+    await seed(database, { images: [image], floatingIps: [Outside.FLOATING_IP], publicKey, apiKey: API_KEY });
+    receiver = await WebhookReceiver.start();
+    node = await LibvirtNode.prepare(join(folder, 'node'), imageFolder);
+    conductor = await startConductorProcess(servers, { BATON_IMAGE_STORE: imageStore });
+    worker = await startComputeProcess(servers, {
+      name: node.name,
+      conductorUrl: conductor.url,
+      stateFolder: node.stateFolder,
+      env: node.settings,
+    });
+    await untilNodeBeats(new Date(0));
+  }, 180_000);
+
+  afterAll(async () => {
+    await worker?.stop();
+    await conductor?.stop();
+    await node?.destroy();
+    await receiver?.stop();
+    await database?.destroy();
+    if (folder) await rm(folder, { recursive: true, force: true });
+  }, 60_000);
+
+  async function request<Answer>(method: string, path: string, body?: object): Promise<Answer> {
+    const answer = await fetch(`${conductor.url}/v1/core/${path}`, {
+      method,
+      headers: { api_key: API_KEY, 'content-type': 'application/json' },
+      body: body && JSON.stringify(body),
+    });
+    const json = (await answer.json()) as Answer & { message: string };
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${json.message}`);
+    return json;
+  }
+
+  const shown = async (): Promise<InstanceFields> =>
+    (await request<{ instance: InstanceFields }>('GET', `virtual-machines/${vm.id}`)).instance;
+
+  const untilNodeBeats = (after: Date): Promise<void> =>
+    eventually(async () => {
+      const beats = await database.query(
+        `SELECT FROM compute_node n JOIN compute_node_heartbeat h ON h.compute_node_id = n.id
+          WHERE n.name = $1 AND h.beat_at > $2 AND h.inventory_digest <> ''`,
+        [node.name, after],
+      );
+      expect(beats).toHaveLength(1);
+    }, 120_000);
+
+  const page = async (address: string, path = '/'): Promise<string> => {
+    const answer = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(5_000), headers: { connection: 'close' } });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    return await answer.text();
+  };
+
+  const guestProcess = async (): Promise<number> =>
+    Number(await readFile(`/run/libvirt/qemu/baton-${vm.uuid}.pid`, 'utf8'));
+
+  const verifiedCalls = async (): Promise<Call[]> => {
+    const { signing_secrets: secrets } = await request<{ signing_secrets: { secret: string }[] }>('GET', 'callbacks/signing-secrets');
+    return receiver.requests.map(({ body, headers }) => new Webhook(secrets[0]!.secret).verify(body, headers) as Call);
+  };
+
+  it('says how the guests of its node run', async () => {
+    const [row] = await database.query<[{ hypervisor: string; acceleration: string }]>(
+      'SELECT hypervisor, acceleration FROM compute_node WHERE name = $1',
+      [node.name],
+    );
+    const probed = JSON.parse(await readFile(join(node.stateFolder, 'acceleration.json'), 'utf8')) as {
+      bootId: string;
+      accelerator: { kind: string };
+      reason?: string;
+    };
+    expect(row).toEqual({ hypervisor: 'libvirt', acceleration: probed.accelerator.kind });
+    expect(probed.bootId).toBe((await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim());
+    expect(probed.accelerator.kind === 'kvm' || probed.reason).toBeTruthy();
+  });
+
+  it('brings a VM to ACTIVE, whose guest has booted and calls home', async () => {
+    const { instances } = await request<{ instances: InstanceFields[] }>('POST', 'virtual-machines', {
+      name: NAME,
+      environment_name: 'demo',
+      flavor_name: 'tiny-1',
+      image_name: 'Baton Tiny Linux',
+      key_name: 'demo',
+      assign_floating_ip: true,
+      user_data: '#!/bin/sh\necho "made by the user data of $(hostname)" >/www/made.txt\n',
+      callback_url: receiver.url('/hook'),
+    });
+    vm = instances[0]!;
+    expect(vm).toMatchObject({ name: NAME, status: 'CREATING' });
+    await eventually(async () => expect((await shown()).status).toBe('ACTIVE'), BOOT_MS);
+    await eventually(async () => expect((await shown()).reachable_at).not.toBeNull(), BOOT_MS);
+    vm = await shown();
+    const { instance_events: events } = await request<{ instance_events: { reason: string; message: string }[] }>(
+      'GET',
+      `virtual-machines/${vm.id}/events`,
+    );
+    expect(events.find(({ reason }) => reason === 'InstanceReachable')?.message).toContain(NAME);
+  }, 2 * BOOT_MS);
+
+  it('shows the address that the guest got, where it answers with its name, also at its floating address', async () => {
+    expect(vm).toMatchObject({ floating_ip: Outside.FLOATING_IP, floating_ip_status: 'ATTACHED' });
+    const status = await page(vm.fixed_ip!);
+    expect(status).toContain(`hostname=${NAME}\n`);
+    expect(status).toContain(`ip=${vm.fixed_ip}/24`);
+    expect(await page(Outside.FLOATING_IP)).toContain(`hostname=${NAME}\n`);
+  });
+
+  it('runs the user data in the guest', async () => {
+    expect(await page(vm.fixed_ip!, '/made.txt')).toBe(`made by the user data of ${NAME}\n`);
+  });
+
+  (existsSync('/usr/bin/ssh') ? it : it.skip)('lets the owner of the key in by ssh', async () => {
+    const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=5'];
+    const ssh = ['-F', 'none', '-i', privateKey, ...options.flatMap((option) => ['-o', option])];
+    await eventually(async () => {
+      const { stdout } = await run('ssh', [...ssh, `debian@${vm.fixed_ip}`, 'hostname'], { timeout: 20_000 });
+      expect(stdout.trim()).toBe(NAME);
+    }, 40_000);
+  }, 60_000);
+
+  it('told its owner of each step, in order and signed', async () => {
+    const statuses = await eventually(async () => {
+      const calls = (await verifiedCalls()).map(({ operation }) => operation.status);
+      expect(calls).toContain('ACTIVE');
+      return calls;
+    });
+    expect(statuses).toEqual(['CREATING', 'BUILD', 'ACTIVE']);
+  });
+
+  it('keeps the guest running and ACTIVE when the worker is killed and comes back', async () => {
+    const guest = await guestProcess();
+    const killedAt = new Date();
+    worker.process.kill();
+    expect(await page(vm.fixed_ip!)).toContain('boots=1\n');
+    await worker.restart();
+    await untilNodeBeats(killedAt);
+    expect(await guestProcess()).toBe(guest);
+    expect(await page(vm.fixed_ip!)).toContain('boots=1\n');
+    expect((await shown()).status).toBe('ACTIVE');
+  }, 150_000);
+
+  it('leaves nothing of a deleted VM', async () => {
+    expect(await node.traces(vm)).toEqual(['domain', 'lease', 'host entry', 'firewall rule', 'floating address']);
+    await request('DELETE', `virtual-machines/${vm.id}`);
+    await eventually(async () => await expect(shown()).rejects.toThrow('404'), 60_000);
+    expect(await node.traces(vm)).toEqual([]);
+    expect(await readdir(join(node.stateFolder, 'instances'))).toEqual([]);
+    await eventually(async () =>
+      expect((await verifiedCalls()).map(({ operation }) => operation.status)).toEqual([
+        'CREATING',
+        'BUILD',
+        'ACTIVE',
+        'DELETING',
+        'DELETED',
+      ]),
+    );
+    const claims = await database.query('SELECT FROM incarnation WHERE claimed');
+    expect(claims).toEqual([]);
+    expect(await fsck(database)).toEqual([]);
+  }, 90_000);
+});
