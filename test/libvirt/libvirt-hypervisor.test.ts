@@ -269,7 +269,7 @@ describe('the libvirt hypervisor with a real guest', () => {
     expect(await hypervisor.inventory()).toEqual([]);
     expect(await readdir(join(folder, 'data/instances'))).toEqual([]);
     const { stdout: network } = await run('virsh', ['-c', 'qemu:///system', 'net-dumpxml', NETWORK.name]);
-    expect(network).not.toContain('<host ');
+    expect(network).not.toContain(fixedIp);
     expect(await leases()).not.toContain(fixedIp);
     await hypervisor.network.destroy();
     const { stdout: rules } = await run('nft', ['list', 'ruleset']);

@@ -3,7 +3,7 @@
  * address. The static host entries in it are the only memory of addresses, so a restarted worker gives the same ones.
  */
 import { XMLParser } from 'fast-xml-parser';
-import { renderXml } from '../hypervisor/libvirt/xml.js';
+import { renderXml, type XmlTree } from '../hypervisor/libvirt/xml.js';
 import { gatewayOf, netmaskOf, type Subnet } from './subnet.js';
 
 const DNSMASQ = 'http://libvirt.org/schemas/network/dnsmasq/1.0';
@@ -18,8 +18,16 @@ export interface NetworkDocument {
   readonly bridge: string;
   readonly gateway: string;
   readonly netmask: string;
+  /** Of the guests. */
   readonly hosts: readonly HostEntry[];
 }
+
+/**
+ * libvirt runs the DHCP server only while the network has a host entry, and starts it anew, in two seconds, for the
+ * first one that comes and after the last one that goes. This one is always there: a machine that does not exist, with
+ * the address that no guest can have.
+ */
+const placeholder = (subnet: Subnet): XmlTree => ({ '@mac': '02:00:00:00:00:00', '@ip': gatewayOf(subnet) });
 
 /**
  * Forward mode `open`: libvirt adds no firewall rules of its own, which would stand in the way of floating addresses.
@@ -32,7 +40,7 @@ export function networkXml(name: string, bridge: string, subnet: Subnet): string
       name,
       forward: { '@mode': 'open' },
       bridge: { '@name': bridge, '@stp': 'off', '@delay': '0' },
-      ip: { '@address': gatewayOf(subnet), '@netmask': netmaskOf(subnet), dhcp: {} },
+      ip: { '@address': gatewayOf(subnet), '@netmask': netmaskOf(subnet), dhcp: { host: placeholder(subnet) } },
       'dnsmasq:options': { 'dnsmasq:option': { '@value': 'no-ping' } },
     },
   });
@@ -56,10 +64,12 @@ interface ParsedNetwork {
 export function parseNetwork(xml: string): NetworkDocument {
   const { network } = parser.parse(xml) as ParsedNetwork;
   const dhcp = network.ip?.dhcp || undefined;
+  const gateway = network.ip?.address ?? '';
+  const hosts = (dhcp?.host ?? []).flatMap(({ mac, ip }) => (mac && ip ? [{ mac: mac.toLowerCase(), address: ip }] : []));
   return {
     bridge: network.bridge?.name ?? '',
-    gateway: network.ip?.address ?? '',
+    gateway,
     netmask: network.ip?.netmask ?? '',
-    hosts: (dhcp?.host ?? []).flatMap(({ mac, ip }) => (mac && ip ? [{ mac: mac.toLowerCase(), address: ip }] : [])),
+    hosts: hosts.filter(({ address }) => address !== gateway),
   };
 }

@@ -21,7 +21,7 @@ class RememberedNetwork {
     const [, change, entry] = args as [string, string, string];
     this.xml =
       change === 'add'
-        ? this.xml.replace(/<dhcp\/>|<\/dhcp>/, (end) => `${end === '<dhcp/>' ? '<dhcp>' : ''}${entry}</dhcp>`)
+        ? this.xml.replace('</dhcp>', `${entry}</dhcp>`)
         : this.xml.replace(entry, '');
     return undefined;
   }) as unknown as LibvirtConnection['call'];

@@ -40,6 +40,11 @@ export class PowerWatch {
     }
   }
 
+  /** Whether a doorbell of the VM means nothing now. */
+  isMuted(uuid: string): boolean {
+    return this.inWork.has(uuid);
+  }
+
   /** Takes a state as known without telling anybody: how things stood when the worker came. */
   remember({ identity, state }: Observation): void {
     this.known.set(identity.vmUuid, state);
