@@ -126,12 +126,14 @@ describe('a cloud with a real guest', () => {
       'SELECT hypervisor, acceleration FROM compute_node WHERE name = $1',
       [node.name],
     );
+    expect(row.hypervisor).toBe('libvirt');
+    if (!existsSync('/dev/kvm')) return expect(row.acceleration).toBe('tcg');
     const probed = JSON.parse(await readFile(join(node.stateFolder, 'acceleration.json'), 'utf8')) as {
       bootId: string;
       accelerator: { kind: string };
       reason?: string;
     };
-    expect(row).toEqual({ hypervisor: 'libvirt', acceleration: probed.accelerator.kind });
+    expect(row.acceleration).toBe(probed.accelerator.kind);
     expect(probed.bootId).toBe((await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim());
     expect(probed.accelerator.kind === 'kvm' || probed.reason).toBeTruthy();
   });

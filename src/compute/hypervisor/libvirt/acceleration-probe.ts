@@ -25,6 +25,8 @@ export interface ProbeOptions {
   /** Where the probe's files and the remembered answer go. QEMU's user must be able to reach it. */
   readonly folder: string;
   readonly guest?: ProbeGuest;
+  /** Default: /dev/kvm. */
+  readonly device?: string;
   /** For each CPU mode. Default: 15 s. */
   readonly deadlineMs?: number;
 }
@@ -35,6 +37,8 @@ export interface ProbeResult {
   readonly reason?: string;
 }
 
+export const memoryOf = (folder: string): string => join(folder, 'acceleration.json');
+
 const CPU_MODES = ['host-passthrough', 'host-model'] as const;
 const SIGN_OF_LIFE = 'init started';
 const DEFAULT_DEADLINE_MS = 15_000;
@@ -44,17 +48,25 @@ const PROBE_MEMORY_MIB = 128;
 type Connection = Pick<LibvirtConnection, 'call'>;
 
 export async function probeAcceleration(connection: Connection, options: ProbeOptions, log: Logger): Promise<ProbeResult> {
+  const { device = '/dev/kvm', guest, folder } = options;
+  // Neither is remembered: both may come before the host restarts.
+  if (!(await exists(device))) return emulated(`this host has no ${device}`);
+  if (!guest) return emulated('no guest image to probe KVM with is configured');
+
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  const memory = join(options.folder, 'acceleration.json');
+  const memory = memoryOf(folder);
   const remembered = await recall(memory, bootId);
   if (remembered) return remembered;
 
-  const result = await probe(connection, options, log);
+  const result = await probe(connection, options, guest, log);
   const temporary = `${memory}.${randomUUID()}`;
   await writeFile(temporary, JSON.stringify({ bootId, ...result }, null, 2));
   await rename(temporary, memory);
+  if (result.reason) log.info(`this is remembered until the host restarts; to try KVM again earlier, delete ${memory}`);
   return result;
 }
+
+const emulated = (reason: string): ProbeResult => ({ accelerator: { kind: 'tcg' }, reason });
 
 async function recall(path: string, bootId: string): Promise<ProbeResult | undefined> {
   try {
@@ -68,20 +80,22 @@ async function recall(path: string, bootId: string): Promise<ProbeResult | undef
   }
 }
 
-async function probe(connection: Connection, options: ProbeOptions, log: Logger): Promise<ProbeResult> {
-  const emulated = (reason: string): ProbeResult => ({ accelerator: { kind: 'tcg' }, reason });
-  if (!(await exists('/dev/kvm'))) return emulated('this host has no /dev/kvm');
-  if (!options.guest) return emulated('no guest image to probe KVM with is configured');
+async function probe(
+  connection: Connection,
+  options: ProbeOptions,
+  guest: ProbeGuest,
+  log: Logger,
+): Promise<ProbeResult> {
   await removeProbesOfTheDead(connection, options.node);
   const failures: string[] = [];
   for (const cpuMode of CPU_MODES) {
     const accelerator: Accelerator = { kind: 'kvm', cpuMode };
-    const failure = await bootOnce(connection, options, options.guest, accelerator);
+    const failure = await bootOnce(connection, options, guest, accelerator);
     if (!failure) return { accelerator };
     log.info({ cpuMode, failure }, 'a guest did not boot under KVM');
     failures.push(`${cpuMode}: ${failure}`);
   }
-  return emulated(`/dev/kvm exists, but no guest boots under it (${failures.join('; ')})`);
+  return emulated(`KVM is there, but no guest boots under it (${failures.join('; ')})`);
 }
 
 /** @returns why it did not come up, or undefined when it did. */
@@ -109,11 +123,19 @@ async function bootOnce(
     await mkdir(probeFolder, { mode: 0o711 });
     await ensureBootFile(guest.kernel, kernel.path);
     await ensureBootFile(guest.initrd, kernel.initrd);
-    await connection.call('startTransientDomain', xml);
+    let start: 'under way' | 'done' | Error = 'under way';
+    // Not waited for: the deadline holds for a QEMU too that never says whether it has started.
+    connection.call('startTransientDomain', xml).then(
+      () => (start = 'done'),
+      (error: Error) => (start = error),
+    );
+    const outcome = (): typeof start => start;
     for (const deadline = Date.now() + deadlineMs; Date.now() < deadline; await delay(LOOK_EVERY_MS)) {
+      const started = outcome();
+      if (started instanceof Error) return started.message;
       const output = await readFile(consoleLog, 'latin1').catch(() => '');
       if (output.includes(SIGN_OF_LIFE)) return undefined;
-      if ((await connection.call('domain', uuid))?.state !== 'running') return 'the guest died while booting';
+      if (started === 'done' && (await connection.call('domain', uuid))?.state !== 'running') return 'the guest died while booting';
     }
     return `no sign of life within ${deadlineMs / 1000} s`;
   } catch (error) {
