@@ -242,7 +242,7 @@ describe('deleting', () => {
       const { body } = await vms.post({ name: 'half-made' });
       const refused = await vms.delete('/demo/half-made');
       expect(refused.status).toBe(400);
-      expect(refused.body.message).toMatch(/half-made is (CREATING|BUILD) and cannot be deleted now/);
+      expect(refused.body.message).toMatch(/half-made is (CREATING|BUILD); delete is possible when it is ACTIVE/);
       await vms.reaches(body.instances[0].id, 'ACTIVE');
     } finally {
       cloud.nodes[0]!.hypervisor.misbehaviours = {};

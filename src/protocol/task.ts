@@ -33,10 +33,8 @@ export interface GpuSpec {
   readonly count: number;
 }
 
-/** Everything a worker needs to know to make a VM; user data and keys travel by the metadata service instead. */
-export interface VmSpec {
-  readonly name: string;
-  readonly power: DesiredPower;
+/** What the VM consists of; user data and keys travel by the metadata service instead. */
+export interface VmHardware {
   readonly vcpus: number;
   readonly memoryMib: number;
   /** Size of the root disk; the overlay never gets smaller than its base image. */
@@ -45,6 +43,14 @@ export interface VmSpec {
   readonly image: ImageSpec;
   /** Public address that the node maps 1:1 to the VM's fixed address. */
   readonly floatingIp?: string;
+  /** How often its owner has asked for a hard reboot: a domain that was reset less often is reset. */
+  readonly resets?: number;
+}
+
+/** Everything a worker needs to know to make a VM. */
+export interface VmSpec extends VmHardware {
+  readonly name: string;
+  readonly power: DesiredPower;
 }
 
 /** The message in a node's queue. */

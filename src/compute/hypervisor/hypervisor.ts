@@ -49,6 +49,12 @@ export interface Hypervisor {
   /** ACPI first, then off after the time limit; nothing if it is off. */
   stop(identity: DomainIdentity): Promise<void>;
 
+  /**
+   * Resets a running guest, unless its domain was already reset `times` times. A domain that was started after it was
+   * defined with as many `resets` in its specification counts as reset.
+   */
+  reset(identity: DomainIdentity, times: number): Promise<void>;
+
   /** Powers off and removes domain, disk, address, console log. Nothing left is success too. */
   remove(identity: DomainIdentity): Promise<void>;
 

@@ -58,12 +58,13 @@ async function look(visit: Visit): Promise<'next'> {
   return 'next';
 }
 
-/** A running guest is left running; what can change on it (its floating address) is applied by defining it again. */
+/** A running guest is left running; what can change on it (its floating address) is applied by defining it again, and it is reset if that was asked for. */
 async function updateRunning(visit: Visit): Promise<'next' | 'ended'> {
   const { hypervisor, task, known, found } = visit;
   if (found !== 'running') return 'next';
   known.madeUnstarted = undefined;
   visit.fixedIp = (await persistent(() => hypervisor.define(task, task.spec, newToken()))).fixedIp;
+  await persistent(() => hypervisor.reset(task, task.spec.resets ?? 0));
   return await reportRunning(visit);
 }
 

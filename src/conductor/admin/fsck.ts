@@ -28,7 +28,7 @@ export async function fsck(dataSource: DataSource, { repair = false } = {}): Pro
       findings.push(...rows.map((row) => ({ invariant: name, ...row, advice, repaired })));
     }
     const vms = await transaction.query<StatusRow[]>(
-      `SELECT id, status, desired_power AS "desiredPower", generation, observed, observed_generation AS "observedGeneration"
+      `SELECT id, status, desired_power AS "desiredPower", operation, generation, observed, observed_generation AS "observedGeneration"
          FROM virtual_machine WHERE deleted_at IS NULL`,
     );
     findings.push(...vms.filter((vm) => vm.status !== deriveStatus(vm)).map(misshownStatus));

@@ -78,12 +78,12 @@ export const INVARIANTS: readonly Invariant[] = [
     advice: 'A VM is on its way to another state, but nobody is asked to bring it there. --repair asks again.',
     violations: `
       SELECT 'vm ' || vm.id AS subject, vm.status || ' without an unfinished task' AS detail FROM virtual_machine vm
-       WHERE vm.deleted_at IS NULL AND vm.status IN ('CREATING', 'BUILD', 'STARTING', 'STOPPING', 'DELETING')
+       WHERE vm.deleted_at IS NULL AND vm.status IN ('CREATING', 'BUILD', 'STARTING', 'STOPPING', 'REBOOTING', 'DELETING')
          AND NOT EXISTS (SELECT 1 FROM task t WHERE t.virtual_machine_id = vm.id AND t.state IN ('pending', 'published'))`,
     repair: `
       UPDATE task SET state = 'pending', available_at = now(), finished_at = NULL
        WHERE id IN (SELECT DISTINCT ON (vm.id) t.id FROM virtual_machine vm JOIN task t ON t.virtual_machine_id = vm.id
-                     WHERE vm.deleted_at IS NULL AND vm.status IN ('CREATING', 'BUILD', 'STARTING', 'STOPPING', 'DELETING')
+                     WHERE vm.deleted_at IS NULL AND vm.status IN ('CREATING', 'BUILD', 'STARTING', 'STOPPING', 'REBOOTING', 'DELETING')
                        AND NOT EXISTS (SELECT 1 FROM task u WHERE u.virtual_machine_id = vm.id AND u.state IN ('pending', 'published'))
                      ORDER BY vm.id, t.generation DESC, t.created_at DESC)`,
   },

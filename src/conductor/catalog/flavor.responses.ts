@@ -26,7 +26,7 @@ export class FlavorFeatures {
 
 export const FLAVOR_FEATURES: FlavorFeatures = {
   network_optimised: false,
-  no_reboot: true,
+  no_reboot: false,
   no_hibernation: true,
   no_snapshot: true,
   local_storage_only: true,

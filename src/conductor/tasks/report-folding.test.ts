@@ -9,6 +9,7 @@ const TASK = 'f5a1b3f0-0000-4000-8000-000000000001' as TaskId;
 
 const NEW: ReportedVm = {
   desiredPower: 'running',
+  operation: 'create',
   generation: 1,
   observed: 'nothing',
   observedGeneration: 0,
@@ -89,12 +90,19 @@ describe('a report', () => {
     expect(foldReport(failed, report(12, 'absent')).vm.fault).toContain('gone from its node');
   });
 
+  it('that a VM is built leaves it on its way, until it runs', () => {
+    const starting: ReportedVm = { ...RUNNING, operation: 'start', generation: 2, observed: 'stopped', status: 'STARTING' };
+    const building = foldReport(starting, report(11, 'building', { generation: 2 })).vm;
+    expect(building.status).toBe('STARTING');
+    expect(foldReport(building, report(12, 'running', { generation: 2 })).vm.status).toBe('ACTIVE');
+  });
+
   it('of a guest that switched itself off shows SHUTOFF, and finishes no task', () => {
     expect(foldReport(RUNNING, report(11, 'stopped')).vm).toMatchObject({ status: 'SHUTOFF', fault: null, concluded: undefined });
   });
 
   it('that nothing is left ends a VM that shall be gone, and only that', () => {
-    const deleting: ReportedVm = { ...RUNNING, desiredPower: 'absent', generation: 2, status: 'DELETING' };
+    const deleting: ReportedVm = { ...RUNNING, desiredPower: 'absent', operation: 'delete', generation: 2, status: 'DELETING' };
     expect(foldReport(deleting, report(11, 'absent', { generation: 2 })).vm).toMatchObject({ status: 'DELETED', ended: true });
     expect(foldReport(deleting, report(11, 'absent')).vm).toMatchObject({ status: 'DELETING', ended: false });
     expect(foldReport(RUNNING, report(11, 'absent')).vm).toMatchObject({ status: 'ERROR', ended: false });
@@ -134,8 +142,8 @@ describe('reports in any order and any number (P6)', () => {
   );
   /** VMs that have run, so that no report but the last word of a deletion ends their incarnation. */
   const vm = fc.constantFrom<ReportedVm>(
-    { ...RUNNING, generation: 3 },
-    { ...RUNNING, generation: 3, desiredPower: 'stopped', status: 'STOPPING' },
+    { ...RUNNING, generation: 3, operation: 'hard-reboot', status: 'REBOOTING' },
+    { ...RUNNING, generation: 3, desiredPower: 'stopped', operation: 'stop', status: 'STOPPING' },
   );
 
   it('end in the same row: that of the highest sequence', () => {
@@ -151,7 +159,7 @@ describe('reports in any order and any number (P6)', () => {
   });
 
   it('leave what has ended as it was', () => {
-    const gone: ReportedVm = { ...RUNNING, desiredPower: 'absent', status: 'DELETED', ended: true };
+    const gone: ReportedVm = { ...RUNNING, desiredPower: 'absent', operation: 'delete', status: 'DELETED', ended: true };
     fc.assert(fc.property(arrivals, ([, arrived]) => expect(foldAll(gone, arrived)).toBe(gone)));
   });
 });

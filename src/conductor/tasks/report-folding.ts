@@ -5,11 +5,12 @@
 import type { TaskId } from '../../protocol/ids.js';
 import type { ObservedState, ReportVerdict, VmReport } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
-import { deriveStatus, type Observed, type VmStatus } from '../virtual-machines/vm-status.js';
+import { deriveStatus, type Observed, type Operation, type VmStatus } from '../virtual-machines/vm-status.js';
 
 /** The part of a VM and its incarnation that reports write, and what they are judged by. */
 export interface ReportedVm {
   readonly desiredPower: DesiredPower;
+  readonly operation: Operation;
   readonly generation: number;
   readonly observed: Observed;
   readonly observedGeneration: number;
@@ -31,8 +32,10 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
   if (report.sequence < vm.lastSequence) return { verdict: 'stale', vm };
 
   const { observed } = report;
-  const observedGeneration = Math.min(report.generation, vm.generation);
-  const status = deriveStatus({ desiredPower: vm.desiredPower, generation: vm.generation, observed, observedGeneration });
+  // Being built is no arrival: the VM stays on its way to that generation.
+  const reached = observed === 'building' ? report.generation - 1 : report.generation;
+  const observedGeneration = Math.min(reached, vm.generation);
+  const status = deriveStatus({ ...vm, observed, observedGeneration });
   // The address comes with the first success: one that is being built anew has a disk with somebody's data.
   const neverRan = vm.fixedIp === null && (vm.observed === 'nothing' || vm.observed === 'building');
   return {

@@ -12,7 +12,7 @@ import type { ReportVerdict, VmReport } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
-import type { Observed, VmStatus } from '../virtual-machines/vm-status.js';
+import type { Observed, Operation, VmStatus } from '../virtual-machines/vm-status.js';
 import { writeStatusChanges, type StatusChange } from '../virtual-machines/vm-status-changes.js';
 import { foldReport, type ReportedVm } from './report-folding.js';
 
@@ -22,6 +22,7 @@ interface ReportedRow {
   readonly organization_id: OrganizationId;
   readonly name: string;
   readonly desired_power: DesiredPower;
+  readonly operation: Operation;
   readonly generation: number;
   readonly observed: Observed;
   readonly observed_generation: number;
@@ -43,7 +44,7 @@ interface Step {
 const LOCK = new PreparedStatement<ReportedRow>(
   'lock reported virtual machines',
   `
-  SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.generation, vm.observed,
+  SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.operation, vm.generation, vm.observed,
          vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
          vm.callback_url IS NOT NULL AS has_callback
     FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
@@ -158,6 +159,7 @@ function foldBatch(rows: readonly ReportedRow[], reports: readonly VmReport[]) {
 function toReportedVm(row: ReportedRow): ReportedVm {
   return {
     desiredPower: row.desired_power,
+    operation: row.operation,
     generation: row.generation,
     observed: row.observed,
     observedGeneration: row.observed_generation,

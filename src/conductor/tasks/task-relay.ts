@@ -12,7 +12,7 @@ import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { TaskPublisher } from '../../messaging/task-bus.js';
 import type { IncarnationId, TaskId, VmId, VmUuid } from '../../protocol/ids.js';
-import { PROTOCOL_VERSION, type VmSpec } from '../../protocol/task.js';
+import { PROTOCOL_VERSION, type DesiredPower, type VmHardware } from '../../protocol/task.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { TASK_PUBLISHER } from './task-publisher.token.js';
 
@@ -30,7 +30,9 @@ interface LeasedTask {
   readonly vm_uuid: VmUuid;
   readonly incarnation_id: IncarnationId;
   readonly generation: number;
-  readonly spec: VmSpec;
+  readonly name: string;
+  readonly desired_power: DesiredPower;
+  readonly hardware: VmHardware;
 }
 
 const LEASE = new PreparedStatement<LeasedTask>(
@@ -43,7 +45,8 @@ const LEASE = new PreparedStatement<LeasedTask>(
     UPDATE task SET available_at = now() + interval '${LEASE_SECONDS} seconds', attempts = attempts + 1
       FROM due WHERE task.id = due.id RETURNING task.*
   )
-  SELECT t.id, n.name AS node_name, vm.id AS vm_id, vm.uuid AS vm_uuid, t.incarnation_id, t.generation, t.spec
+  SELECT t.id, n.name AS node_name, vm.id AS vm_id, vm.uuid AS vm_uuid, t.incarnation_id, vm.generation, vm.name,
+         vm.desired_power, vm.hardware
     FROM leased t
     JOIN compute_node n ON n.id = t.compute_node_id
     JOIN virtual_machine vm ON vm.id = t.virtual_machine_id
@@ -137,7 +140,7 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
         vmUuid: task.vm_uuid,
         incarnationId: task.incarnation_id,
         generation: task.generation,
-        spec: task.spec,
+        spec: { ...task.hardware, name: task.name, power: task.desired_power },
       });
       if (outcome === 'confirmed') return undefined;
       // Somebody deleted the queue: make it again, the next round will find it.

@@ -1,6 +1,5 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 import type { ComputeNodeId, IncarnationId, TaskId, VmId } from '../../protocol/ids.js';
-import type { VmSpec } from '../../protocol/task.js';
 import { ComputeNode } from '../fleet/compute-node.entity.js';
 import { Incarnation } from '../virtual-machines/incarnation.entity.js';
 import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
@@ -11,7 +10,10 @@ import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
  */
 export type TaskState = 'pending' | 'published' | 'done' | 'failed' | 'superseded' | 'dead';
 
-/** The outbox: an intent for a worker, inserted in the transaction that changes the resource. */
+/**
+ * The outbox: that a worker is to be told of a VM's desired state, inserted in the transaction that changes it. What it
+ * is told is the state at the time of publishing, so a late message brings no old wish.
+ */
 @Entity()
 @Index('idx_task_pending', ['availableAt'], { where: `"state" = 'pending'` })
 @Index('idx_task_published', ['deadlineAt'], { where: `"state" = 'published'` })
@@ -34,9 +36,6 @@ export class Task {
 
   @Column('int')
   generation: number;
-
-  @Column('jsonb')
-  spec: VmSpec;
 
   @Column('text', { default: 'pending' })
   state: TaskState;

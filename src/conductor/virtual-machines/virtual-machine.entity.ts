@@ -1,12 +1,12 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
 import type { EnvironmentId, OrganizationId, UserId, VmId, VmUuid } from '../../protocol/ids.js';
-import type { DesiredPower } from '../../protocol/task.js';
+import type { DesiredPower, VmHardware } from '../../protocol/task.js';
 import { Flavor } from '../catalog/flavor.entity.js';
 import { Image } from '../catalog/image.entity.js';
 import { Environment } from '../environments/environment.entity.js';
 import { Organization } from '../identity/organization.entity.js';
 import { UserAccount } from '../identity/user-account.entity.js';
-import type { Observed, VmStatus } from './vm-status.js';
+import type { Observed, Operation, VmStatus } from './vm-status.js';
 
 /**
  * A virtual machine: what its owner wants (`desiredPower`, `generation`: written by the API alone) and what a worker
@@ -60,6 +60,14 @@ export class VirtualMachine {
 
   @Column('text')
   desiredPower: DesiredPower;
+
+  /** What was last asked for: says what a VM that is not settled is on its way to. */
+  @Column('text', { default: 'create' })
+  operation: Operation;
+
+  /** What the worker shall make it of: with name and desired power, the content of every task of this VM. */
+  @Column('jsonb')
+  hardware: VmHardware;
 
   @Column('int', { default: 1 })
   generation: number;

@@ -2,7 +2,7 @@
  * `/v1/core/virtual-machines`: Infrahub's paths by id, and Baton's by name and by label. Ids and fixed words win over
  * environment names, which may therefore be neither (see environments/environment-names.ts).
  */
-import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, UseGuards } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Put, Query, UseGuards } from '@nestjs/common';
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { VmId } from '../../protocol/ids.js';
 import { Envelope } from '../http/envelope.js';
@@ -14,6 +14,7 @@ import {
   CreateInstancesPayload,
   CreateInstancesResponse,
   CreateQuery,
+  EditLabelPayload,
   InstanceEventsResponse,
   InstanceResponse,
   InstancesResponse,
@@ -22,8 +23,9 @@ import {
   NameAvailabilityQuery,
   NameAvailableModel,
 } from './vm.dto.js';
+import { VmActions } from './vm-actions.js';
 import { VmCreation } from './vm-creation.js';
-import { VmDeletion } from './vm-deletion.js';
+import { VmLabels } from './vm-labels.js';
 import { namesFor, VM_NAME_PATTERN, VM_NAME_RULE } from './vm-names.js';
 import { VmQueries } from './vm-queries.js';
 
@@ -36,7 +38,8 @@ const vmId = new ResourceId('The virtual machine');
 export class VirtualMachinesController {
   constructor(
     private readonly creation: VmCreation,
-    private readonly deletion: VmDeletion,
+    private readonly actions: VmActions,
+    private readonly labels: VmLabels,
     private readonly queries: VmQueries,
     private readonly idempotency: Idempotency,
   ) {}
@@ -94,7 +97,15 @@ export class VirtualMachinesController {
   @ApiOperation({ summary: 'Delete a virtual machine' })
   @ApiOkResponse({ type: Envelope })
   async delete(@Caller() principal: Principal, @Param('vm_id', vmId) id: VmId): Promise<Envelope> {
-    return new Envelope(`Deleting VM ${await this.deletion.deleteById(principal, id)}`);
+    return new Envelope(`Deleting VM ${await this.actions.actOnOne(principal, 'delete', { id })}`);
+  }
+
+  @Put(`${VM_ID}/label`)
+  @ApiOperation({ summary: "Replace a virtual machine's labels" })
+  @ApiOkResponse({ type: Envelope })
+  async label(@Caller() principal: Principal, @Param('vm_id', vmId) id: VmId, @Body() { labels }: EditLabelPayload): Promise<Envelope> {
+    const name = await this.labels.replace(principal, id, labels);
+    return new Envelope(`labels for VM: ${name} is set to: ${JSON.stringify(labels)}`);
   }
 
   @Get(`${VM_ID}/events`)
@@ -125,7 +136,7 @@ export class VirtualMachinesController {
     @Param('environment') environment: string,
     @Param('label') label: string,
   ): Promise<LabelActionResponse> {
-    return this.deletion.deleteByLabel(principal, environment, label);
+    return this.actions.actOnLabelled(principal, 'delete', environment, label);
   }
 
   @Get(':environment/:name')
@@ -147,6 +158,6 @@ export class VirtualMachinesController {
     @Param('environment') environment: string,
     @Param('name') name: string,
   ): Promise<Envelope> {
-    return new Envelope(`Deleting VM ${await this.deletion.deleteByName(principal, environment, name)}`);
+    return new Envelope(`Deleting VM ${await this.actions.actOnOne(principal, 'delete', { environment, name })}`);
   }
 }

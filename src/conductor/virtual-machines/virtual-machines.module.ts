@@ -5,15 +5,17 @@ import { FleetModule } from '../fleet/fleet.module.js';
 import { IdempotencyModule } from '../idempotency/idempotency.module.js';
 import { TasksModule } from '../tasks/tasks.module.js';
 import { VirtualMachinesController } from './virtual-machines.controller.js';
+import { VmActions } from './vm-actions.js';
 import { VmCreation } from './vm-creation.js';
-import { VmDeletion } from './vm-deletion.js';
 import { VmInsertionQueue } from './vm-insertion-queue.js';
+import { VmLabels } from './vm-labels.js';
+import { POWER_CONTROLLERS } from './vm-power.controllers.js';
 import { VmQueries } from './vm-queries.js';
 import { VmRequests } from './vm-request.js';
 
 @Module({
   imports: [CallbacksModule, EgressModule, FleetModule, IdempotencyModule, TasksModule],
-  controllers: [VirtualMachinesController],
-  providers: [VmCreation, VmDeletion, VmInsertionQueue, VmQueries, VmRequests],
+  controllers: [VirtualMachinesController, ...POWER_CONTROLLERS],
+  providers: [VmActions, VmCreation, VmInsertionQueue, VmLabels, VmQueries, VmRequests],
 })
 export class VirtualMachinesModule {}

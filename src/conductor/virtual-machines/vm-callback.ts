@@ -10,6 +10,7 @@ const OPERATION: Readonly<Record<VmStatus, string>> = {
   STARTING: 'startInstance',
   STOPPING: 'stopInstance',
   SHUTOFF: 'stopInstance',
+  REBOOTING: 'rebootInstance',
   ERROR: 'createInstance',
   DELETING: 'deleteInstance',
   DELETED: 'deleteInstance',

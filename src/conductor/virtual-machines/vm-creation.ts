@@ -11,7 +11,7 @@ import { DataSource } from 'typeorm';
 import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { ComputeNodeId, TaskId, VmUuid } from '../../protocol/ids.js';
-import type { VmSpec } from '../../protocol/task.js';
+import type { VmHardware } from '../../protocol/task.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { DEADLOCK, REFERENCE_GONE, sqlState, violatedUnique } from '../database/database-error.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
@@ -208,6 +208,7 @@ function assemble(
       name,
       status: 'CREATING',
       observed: 'nothing',
+      placed: true,
       fault: null,
       fixed_ip: null,
       floating_ip: address?.address ?? null,
@@ -222,9 +223,7 @@ function assemble(
       labels,
     });
     instances.push(instance);
-    const spec: VmSpec = {
-      name,
-      power: 'running',
+    const hardware: VmHardware = {
       vcpus: flavor.cpu,
       memoryMib: flavor.ram_mib,
       diskGib: flavor.disk,
@@ -239,7 +238,7 @@ function assemble(
       incarnationId: resolved.incarnationIds[index]!,
       node: placed.nodes[index]!,
       taskId: randomUUID() as TaskId,
-      spec,
+      hardware,
       floatingIpId: address?.id ?? null,
       callbackBody: callbackUrl === null ? null : callbackBody(instance),
     };

@@ -17,7 +17,7 @@ import type {
   VmId,
   VmUuid,
 } from '../../protocol/ids.js';
-import type { VmSpec } from '../../protocol/task.js';
+import type { VmHardware } from '../../protocol/task.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import type { PlacementExplanation } from '../scheduling/placement.js';
 import type { KeyFacts } from './vm-request.js';
@@ -41,7 +41,7 @@ export interface NewVm {
   readonly incarnationId: IncarnationId;
   readonly node: ComputeNodeId;
   readonly taskId: TaskId;
-  readonly spec: VmSpec;
+  readonly hardware: VmHardware;
   readonly floatingIpId: number | null;
   readonly callbackBody: string | null;
 }
@@ -96,14 +96,14 @@ const INSERT = new PreparedStatement(
     SELECT v.* FROM judged, json_to_recordset($3) AS
       v(id int, uuid uuid, organization_id int, environment_id int, user_id int, name text, flavor_id int, image_id int,
         user_data text, callback_url text, port_randomization boolean, created_at timestamptz, incarnation_id int, node int,
-        vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int, placement jsonb, task_id uuid, spec jsonb,
+        vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int, placement jsonb, task_id uuid, hardware jsonb,
         floating_ip_id int, callback_body text, keys json, labels json)
      WHERE judged.granted LIMIT $6
   ), inserted_vm AS (
     INSERT INTO virtual_machine (id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data,
-                                 callback_url, port_randomization, desired_power, created_at)
+                                 callback_url, port_randomization, desired_power, hardware, created_at)
     SELECT id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data, callback_url,
-           port_randomization, 'running', created_at FROM vm
+           port_randomization, 'running', hardware, created_at FROM vm
   ), inserted_incarnation AS (
     INSERT INTO incarnation (id, virtual_machine_id, compute_node_id, vcpus, memory_mib, disk_gib, gpu_model, gpu_count,
                              placement, created_at)
@@ -129,8 +129,8 @@ const INSERT = new PreparedStatement(
            json_to_recordset($4) AS r(organization_id int, key text, request_hash text, response jsonb)
      WHERE judged.granted
   )
-  INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation, spec)
-  SELECT task_id, node, id, incarnation_id, $5::int, spec FROM vm`,
+  INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
+  SELECT task_id, node, id, incarnation_id, $5::int FROM vm`,
 );
 
 const FIRST_GENERATION = 1;
@@ -178,7 +178,7 @@ function rows(insertion: VmInsertion): object[] {
     ...insertion.claim,
     placement: insertion.placement,
     task_id: vm.taskId,
-    spec: vm.spec,
+    hardware: vm.hardware,
     floating_ip_id: vm.floatingIpId,
     callback_body: vm.callbackBody,
     keys: insertion.keys,

@@ -33,6 +33,7 @@ const EVENT: Readonly<Record<VmStatus, EventText>> = {
   ACTIVE: { reason: 'InstanceCreationSuccess', message: 'The virtual machine is running.' },
   STARTING: { reason: 'InstanceStartRequest', message: 'Start was requested.' },
   STOPPING: { reason: 'InstanceStopRequest', message: 'Stop was requested.' },
+  REBOOTING: { reason: 'InstanceRebootRequest', message: 'A hard reboot was requested.' },
   SHUTOFF: { reason: 'InstanceStopSuccess', message: 'The virtual machine is switched off.' },
   ERROR: { reason: 'InstanceCreationFailed', message: 'The virtual machine is in error.' },
   DELETING: { reason: 'InstanceDeleteRequest', message: 'Deletion was requested.' },
@@ -42,6 +43,8 @@ const EVENT: Readonly<Record<VmStatus, EventText>> = {
 function eventText({ from, status, fault }: StatusChange): EventText {
   if (status === 'ACTIVE' && (from === 'SHUTOFF' || from === 'STARTING'))
     return { reason: 'InstanceStartSuccess', message: EVENT.ACTIVE.message };
+  if (status === 'ACTIVE' && from === 'REBOOTING')
+    return { reason: 'InstanceRebootSuccess', message: 'The virtual machine was reset.' };
   if (status === 'ERROR') {
     const reason = from === 'CREATING' || from === 'BUILD' ? 'InstanceCreationFailed' : 'InstanceFailed';
     return { reason, message: fault ?? EVENT.ERROR.message };

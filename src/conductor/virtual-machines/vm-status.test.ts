@@ -1,68 +1,95 @@
 import { describe, expect, it } from '@jest/globals';
 import type { DesiredPower } from '../../protocol/task.js';
-import { allowedActions, deriveStatus, isAllowed, powerAndVmState, type Observed, type VmStatus } from './vm-status.js';
+import { ACTIONS, allowedActions, deriveStatus, powerAndVmState, type Observed, type Operation, type VmStatus } from './vm-status.js';
 
 const DESIRED: readonly DesiredPower[] = ['running', 'stopped', 'absent'];
 const OBSERVED: readonly Observed[] = ['nothing', 'building', 'running', 'stopped', 'absent', 'failed'];
+const OPERATIONS: readonly Operation[] = ['create', 'start', 'stop', 'hard-reboot', 'delete'];
 const STATUSES: readonly VmStatus[] = [
-  'CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'SHUTOFF', 'ERROR', 'DELETING', 'DELETED',
+  'CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'REBOOTING', 'SHUTOFF', 'ERROR', 'DELETING', 'DELETED',
 ];
 
-const status = (desiredPower: DesiredPower, observed: Observed, settled: boolean): VmStatus =>
-  deriveStatus({ desiredPower, generation: 2, observed, observedGeneration: settled ? 2 : 1 });
+const settled = (desiredPower: DesiredPower, observed: Observed, operation: Operation): VmStatus =>
+  deriveStatus({ desiredPower, operation, generation: 2, observed, observedGeneration: 2 });
+
+const underWay = (desiredPower: DesiredPower, observed: Observed, operation: Operation): VmStatus =>
+  deriveStatus({ desiredPower, operation, generation: 2, observed, observedGeneration: 1 });
 
 describe('the status of a VM', () => {
-  it.each<[DesiredPower, Observed, VmStatus, VmStatus]>([
-    // desired, observed, settled, under way
-    ['running', 'nothing', 'CREATING', 'CREATING'],
-    ['running', 'building', 'BUILD', 'BUILD'],
-    ['running', 'running', 'ACTIVE', 'ACTIVE'],
-    ['running', 'stopped', 'SHUTOFF', 'STARTING'],
-    ['running', 'absent', 'ERROR', 'BUILD'],
-    ['running', 'failed', 'ERROR', 'STARTING'],
-    ['stopped', 'nothing', 'CREATING', 'CREATING'],
-    ['stopped', 'building', 'BUILD', 'BUILD'],
-    ['stopped', 'running', 'ACTIVE', 'STOPPING'],
-    ['stopped', 'stopped', 'SHUTOFF', 'SHUTOFF'],
-    ['stopped', 'absent', 'ERROR', 'STOPPING'],
-    ['stopped', 'failed', 'ERROR', 'STOPPING'],
-    ['absent', 'nothing', 'DELETING', 'DELETING'],
-    ['absent', 'building', 'DELETING', 'DELETING'],
-    ['absent', 'running', 'DELETING', 'DELETING'],
-    ['absent', 'stopped', 'DELETING', 'DELETING'],
-    ['absent', 'absent', 'DELETED', 'DELETING'],
-    ['absent', 'failed', 'ERROR', 'DELETING'],
-  ])('that shall be %s and was seen %s is %s, or %s before the report speaks of the wish', (desired, seen, settled, underWay) => {
-    expect([status(desired, seen, true), status(desired, seen, false)]).toEqual([settled, underWay]);
+  it.each<[DesiredPower, Observed, VmStatus]>([
+    ['running', 'nothing', 'CREATING'],
+    ['running', 'building', 'BUILD'],
+    ['running', 'running', 'ACTIVE'],
+    ['running', 'stopped', 'SHUTOFF'],
+    ['running', 'absent', 'ERROR'],
+    ['running', 'failed', 'ERROR'],
+    ['stopped', 'running', 'ACTIVE'],
+    ['stopped', 'stopped', 'SHUTOFF'],
+    ['stopped', 'absent', 'ERROR'],
+    ['stopped', 'failed', 'ERROR'],
+    ['absent', 'running', 'DELETING'],
+    ['absent', 'stopped', 'DELETING'],
+    ['absent', 'absent', 'DELETED'],
+    ['absent', 'failed', 'ERROR'],
+  ])('that shall be %s and was seen %s is %s, whatever was asked for', (desired, seen, status) => {
+    for (const operation of OPERATIONS) expect(settled(desired, seen, operation)).toBe(status);
+  });
+
+  it.each<[Operation, VmStatus]>([
+    ['start', 'STARTING'],
+    ['stop', 'STOPPING'],
+    ['hard-reboot', 'REBOOTING'],
+    ['delete', 'DELETING'],
+  ])('on its way after %s is %s, whatever was seen before', (operation, status) => {
+    for (const observed of OBSERVED) expect(underWay('running', observed, operation)).toBe(status);
+  });
+
+  it('that is being created follows what is seen', () => {
+    expect(underWay('running', 'nothing', 'create')).toBe('CREATING');
+    expect(underWay('running', 'building', 'create')).toBe('BUILD');
   });
 
   it('can be each of those that there are, and none beside', () => {
     const reached = DESIRED.flatMap((desired) =>
-      OBSERVED.flatMap((observed) => [status(desired, observed, true), status(desired, observed, false)]),
+      OBSERVED.flatMap((observed) =>
+        OPERATIONS.flatMap((operation) => [settled(desired, observed, operation), underWay(desired, observed, operation)]),
+      ),
     );
     expect([...new Set(reached)].sort()).toEqual([...STATUSES].sort());
   });
 
   it('is never again what a user could use, once it shall be absent', () => {
     for (const observed of OBSERVED)
-      for (const settled of [true, false]) expect(['DELETING', 'DELETED', 'ERROR']).toContain(status('absent', observed, settled));
+      for (const status of [settled('absent', observed, 'delete'), underWay('absent', observed, 'delete')])
+        expect(['DELETING', 'DELETED', 'ERROR']).toContain(status);
   });
 });
 
-describe('deleting', () => {
-  it.each<[VmStatus, boolean]>([
-    ['CREATING', false],
-    ['BUILD', false],
-    ['ACTIVE', true],
-    ['STARTING', true],
-    ['STOPPING', true],
-    ['SHUTOFF', true],
-    ['ERROR', true],
-    ['DELETING', true],
-    ['DELETED', false],
-  ])('a VM that is %s is allowed: %p', (current, allowed) => {
-    expect(isAllowed('delete', current)).toBe(allowed);
-    expect(allowedActions(current)).toEqual(allowed ? ['delete'] : []);
+describe('what can be asked of a VM', () => {
+  it.each<[VmStatus, readonly string[]]>([
+    ['CREATING', []],
+    ['BUILD', []],
+    ['ACTIVE', ['stop', 'hard-reboot', 'delete']],
+    ['STARTING', ['delete']],
+    ['STOPPING', ['delete']],
+    ['REBOOTING', ['delete']],
+    ['SHUTOFF', ['start', 'delete']],
+    ['ERROR', ['stop', 'hard-reboot', 'delete']],
+    ['DELETING', ['delete']],
+    ['DELETED', []],
+  ])('that is %s is %j', (status, actions) => {
+    expect(allowedActions(status, true)).toEqual(actions);
+  });
+
+  it('that has no place on a node is to delete it, and nothing else', () => {
+    expect(allowedActions('ERROR', false)).toEqual(['delete']);
+  });
+
+  it('leads to another state than those in which it is asked for', () => {
+    for (const [action, { allowedIn }] of Object.entries(ACTIONS)) {
+      const status = underWay(ACTIONS[action as keyof typeof ACTIONS].desiredPower, 'running', action as Operation);
+      expect(allowedIn.filter((from) => from === status && from !== 'DELETING')).toEqual([]);
+    }
   });
 });
 

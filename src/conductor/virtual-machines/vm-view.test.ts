@@ -9,6 +9,7 @@ const ROW: VmRow = {
   name: 'web-1',
   status: 'CREATING',
   observed: 'nothing',
+  placed: true,
   fault: null,
   fixed_ip: null,
   floating_ip: null,

@@ -33,6 +33,8 @@ export interface VmRow {
   readonly name: string;
   readonly status: VmStatus;
   readonly observed: Observed;
+  /** It has a place on a node. */
+  readonly placed: boolean;
   readonly fault: string | null;
   readonly fixed_ip: string | null;
   readonly floating_ip: string | null;
@@ -55,6 +57,7 @@ export const SELECT_VM = `
          json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk,
                            'gpu', f.gpu, 'gpu_count', f.gpu_count) AS flavor,
          i.name AS image_name,
+         EXISTS (SELECT 1 FROM incarnation n WHERE n.virtual_machine_id = vm.id AND n.ended_at IS NULL) AS placed,
          ARRAY(SELECT k.name FROM virtual_machine_keypair k WHERE k.virtual_machine_id = vm.id ORDER BY k.position)
            AS key_names,
          ARRAY(SELECT l.label FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id ORDER BY l.label)
@@ -116,6 +119,6 @@ export function renderVm(vm: VmRow): InstanceFields {
     uuid: vm.uuid,
     fault: vm.fault,
     reachable_at: vm.reachable_at === null ? null : apiTime(vm.reachable_at),
-    allowed_actions: allowedActions(vm.status),
+    allowed_actions: allowedActions(vm.status, vm.placed),
   };
 }

@@ -120,6 +120,15 @@ export class CreateInstancesPayload {
   security_rules?: never[];
 }
 
+export class EditLabelPayload {
+  @ApiProperty({ type: [String], maxItems: 20, description: 'The whole set; what is left out is taken off.' })
+  @IsArray()
+  @ArrayMaxSize(20)
+  @ArrayUnique()
+  @Matches(LABEL_PATTERN, { each: true, message: LABEL_RULE })
+  labels: string[];
+}
+
 export class CreateQuery {
   @ApiPropertyOptional({ description: 'Says where the VMs would be placed, or why not, and creates nothing.' })
   @IsOptional()
@@ -232,7 +241,7 @@ export class InstanceFields {
   @ApiProperty()
   name: string;
 
-  @ApiProperty({ enum: ['CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'SHUTOFF', 'ERROR', 'DELETING'] })
+  @ApiProperty({ enum: ['CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'REBOOTING', 'SHUTOFF', 'ERROR', 'DELETING'] })
   status: VmStatus;
 
   @ApiProperty({ type: String, nullable: true })

@@ -94,6 +94,7 @@ export function loadLibvirt() {
     virDomainCreateXML: bind('virDomainCreateXML', pointer, [pointer, text, 'uint']),
     virDomainCreateWithFlags: bind('virDomainCreateWithFlags', 'int', [pointer, 'uint']),
     virDomainShutdownFlags: bind('virDomainShutdownFlags', 'int', [pointer, 'uint']),
+    virDomainReset: bind('virDomainReset', 'int', [pointer, 'uint']),
     virDomainDestroyFlags: bind('virDomainDestroyFlags', 'int', [pointer, 'uint']),
     virDomainUndefineFlags: bind('virDomainUndefineFlags', 'int', [pointer, 'uint']),
     virDomainFree: bind('virDomainFree', 'int', [pointer]),

@@ -237,6 +237,8 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
     pressPowerButton: (uuid: string) =>
       onDomain(uuid, (domain) => run<number>('virDomainShutdownFlags', domain, SHUTDOWN_ACPI), 'fails'),
 
+    resetDomain: (uuid: string) => onDomain(uuid, (domain) => run<number>('virDomainReset', domain, 0), 'fails'),
+
     powerOff: (uuid: string) =>
       onDomain(uuid, (domain) => run<number>('virDomainDestroyFlags', domain, 0), 'is fine'),
 

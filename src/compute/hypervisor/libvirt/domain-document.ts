@@ -20,6 +20,8 @@ export interface InstanceMetadata {
   readonly incarnationId: number;
   readonly fixedIp: string;
   readonly floatingIp?: string;
+  /** How often its owner had it reset: what the port's `reset` compares with. */
+  readonly resets: number;
   /** PCI addresses of the host's GPUs that this VM holds. */
   readonly gpuAddresses: readonly string[];
 }
@@ -149,12 +151,13 @@ function instanceElement(instance: InstanceMetadata): XmlTree {
   };
 }
 
-function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, gpuAddresses }: InstanceMetadata): XmlTree {
+function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, resets, gpuAddresses }: InstanceMetadata): XmlTree {
   return {
     '@node': node,
     '@incarnation': String(incarnationId),
     '@fixed-ip': fixedIp,
     ...(floatingIp && { '@floating-ip': floatingIp }),
+    ...(resets > 0 && { '@resets': String(resets) }),
     ...(gpuAddresses.length > 0 && { '@gpus': gpuAddresses.join(' ') }),
   };
 }
@@ -182,6 +185,7 @@ export function parseInstance(metadata: string | undefined): InstanceMetadata | 
     incarnationId,
     fixedIp: instance['fixed-ip'] ?? '',
     floatingIp: instance['floating-ip'] || undefined,
+    resets: Number(instance.resets ?? 0),
     gpuAddresses: (instance.gpus ?? '').split(' ').filter(Boolean),
   };
 }

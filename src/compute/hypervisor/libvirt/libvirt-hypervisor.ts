@@ -127,7 +127,7 @@ export class LibvirtHypervisor implements Hypervisor {
       const fixedIp = await this.network.allocate(identity.vmUuid);
       await this.gpuClaims.run(async () => {
         const gpuAddresses = freeGpuAddresses(this.options.gpus ?? [], spec.gpu, await this.gpuAddressesHeld(identity));
-        const instance = this.instanceOf(identity, fixedIp, spec.floatingIp, gpuAddresses);
+        const instance = this.instanceOf(identity, spec, fixedIp, gpuAddresses);
         const baseUrl = this.options.metadataBaseUrl(this.network.gateway).replace(/\/+$/, '');
         const xml = domainXml({
           name: `baton-${identity.vmUuid}`,
@@ -172,6 +172,16 @@ export class LibvirtHypervisor implements Hypervisor {
       }
       this.options.log.info({ vm: identity.vmUuid, limit }, 'the guest did not shut down in time: powering it off');
       await this.connection.call('powerOff', identity.vmUuid);
+    });
+  }
+
+  reset(identity: DomainIdentity, times: number): Promise<void> {
+    return this.work(identity, 'The virtual machine cannot be reset', async () => {
+      const domain = await this.domainOf(identity);
+      if (domain?.state !== 'running' || domain.instance.resets >= times) return;
+      await this.connection.call('resetDomain', identity.vmUuid);
+      // Afterwards: a crash in between resets it once more, which is better than not at all.
+      await this.connection.call('setMetadata', identity.vmUuid, instanceXml({ ...domain.instance, resets: times }));
     });
   }
 
@@ -254,6 +264,8 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   private async look(uuid: string): Promise<void> {
+    // libvirt answers nothing about a domain while it stops it, and everybody else would wait behind the question.
+    if (this.watch.isMuted(uuid)) return;
     const record = await this.connection.call('domain', uuid);
     const own = record && this.asOwn(record);
     if (own) this.watch.observe(observationOf(own));
@@ -274,11 +286,11 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private instanceOf(
     { incarnationId }: DomainIdentity,
+    { floatingIp, resets = 0 }: VmSpec,
     fixedIp: string,
-    floatingIp: string | undefined,
     gpuAddresses: readonly string[],
   ): InstanceMetadata {
-    return { node: this.options.node, incarnationId, fixedIp, floatingIp, gpuAddresses };
+    return { node: this.options.node, incarnationId, fixedIp, floatingIp, resets, gpuAddresses };
   }
 
   private async ownDomains(): Promise<OwnDomain[]> {

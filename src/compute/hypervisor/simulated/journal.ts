@@ -16,6 +16,8 @@ export interface SimulatedDomain {
   readonly incarnationId: IncarnationId;
   readonly state: InventoryItem['state'];
   readonly fixedIp: string;
+  /** How often it was reset. */
+  readonly resets: number;
 }
 
 type Line = SimulatedDomain | { readonly vmUuid: VmUuid; readonly removed: true };

@@ -76,13 +76,17 @@ export class SimulatedHypervisor implements Hypervisor {
     return goesOn ? this.find(identity)?.state : undefined;
   }
 
-  async define(identity: DomainIdentity, _spec: VmSpec, _metadataToken: string): Promise<{ fixedIp: string }> {
+  async define(identity: DomainIdentity, spec: VmSpec, _metadataToken: string): Promise<{ fixedIp: string }> {
     const goesOn = await misbehave('define', this.misbehaviours.define);
     const present = this.find(identity);
-    if (present) return { fixedIp: present.fixedIp };
+    if (present) {
+      // Like a domain, a running one takes the new specification when it is next started.
+      if (goesOn && present.state === 'stopped') await this.put({ ...present, resets: spec.resets ?? 0 });
+      return { fixedIp: present.fixedIp };
+    }
     // Another life of the VM leaves its address to this one, as the lease of its MAC would.
     const fixedIp = this.domains.get(identity.vmUuid)?.fixedIp ?? this.addresses.take();
-    if (goesOn) await this.put({ ...pick(identity), state: 'stopped', fixedIp });
+    if (goesOn) await this.put({ ...pick(identity), state: 'stopped', fixedIp, resets: spec.resets ?? 0 });
     return { fixedIp };
   }
 
@@ -97,6 +101,14 @@ export class SimulatedHypervisor implements Hypervisor {
 
   async stop(identity: DomainIdentity): Promise<void> {
     if (await misbehave('stop', this.misbehaviours.stop)) await this.change(identity, 'stopped');
+  }
+
+  async reset(identity: DomainIdentity, times: number): Promise<void> {
+    if (!(await misbehave('reset', this.misbehaviours.reset))) return;
+    const domain = this.find(identity);
+    if (domain?.state !== 'running' || domain.resets >= times) return;
+    if (this.options.bootMs) await sleep(this.options.bootMs);
+    await this.put({ ...domain, resets: times });
   }
 
   async remove(identity: DomainIdentity): Promise<void> {
