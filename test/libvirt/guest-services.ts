@@ -21,6 +21,7 @@ export class GuestServices {
   constructor(
     private readonly imageFolder: string,
     private readonly hostname: string,
+    private readonly userData: string,
   ) {}
 
   async listen(address: string, port: number): Promise<void> {
@@ -35,7 +36,7 @@ export class GuestServices {
         }
         const contents: Record<string, string> = {
           'meta-data': `instance-id: ${uuid}\nlocal-hostname: ${this.hostname}\n`,
-          'user-data': '',
+          'user-data': this.userData,
           'vendor-data': '',
           'phone-home': 'ok\n',
         };

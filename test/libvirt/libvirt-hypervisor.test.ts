@@ -33,6 +33,8 @@ const THIRD_OCTET = 130 + (process.pid % 100);
 const NETWORK = { name: `baton-${NODE}`, bridge: `bt${process.pid}`, subnet: `192.168.${THIRD_OCTET}.0/24` };
 const PORT = 8775;
 const { FLOATING_IP } = Outside;
+/** Knocks at the outside again and again. */
+const KNOCK = `#!/bin/sh\n(while :; do timeout 3 wget -q -O /dev/null http://${Outside.ADDRESS}/; sleep 1; done) >/dev/null 2>&1 &\n`;
 const HOSTNAME = 'quiet-otter';
 const BOOT_MS = 60_000;
 /** The first definition waits until libvirt has examined QEMU, which takes long on a busy host. */
@@ -135,7 +137,7 @@ describe('the libvirt hypervisor with a real guest', () => {
     outside = await Outside.open();
     daemons = await startDaemons();
     hypervisor = await openHypervisor();
-    services = new GuestServices(imageFolder, HOSTNAME);
+    services = new GuestServices(imageFolder, HOSTNAME, KNOCK);
     await services.listen(hypervisor.network.gateway, PORT);
   }, 120_000);
 
@@ -190,8 +192,11 @@ describe('the libvirt hypervisor with a real guest', () => {
     await expect(outside.get(fixedIp, 2_000)).rejects.toThrow('no answer');
   }, 30_000);
 
-  it('loses its floating address while it runs', async () => {
+  it('goes out as its floating address, and as the host once that is taken from it while it runs', async () => {
+    await eventually('the guest comes as itself', () => outside.visitors.includes(FLOATING_IP), 10_000);
+    expect(new Set(outside.visitors)).toEqual(new Set([FLOATING_IP]));
     await hypervisor.define(vm, { ...spec, floatingIp: undefined }, 'token-one');
+    await eventually('the guest comes as the host', () => outside.visitors.at(-1) === Outside.HOST_ADDRESS, 10_000);
     await expect(outside.get(FLOATING_IP, 2_000)).rejects.toThrow();
     const { stdout } = await run('ip', ['-4', 'address', 'show', 'dev', NETWORK.bridge]);
     expect(stdout).not.toContain(FLOATING_IP);
