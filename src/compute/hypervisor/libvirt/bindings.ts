@@ -48,7 +48,6 @@ export function loadLibvirt() {
   const ownedString = koffi.disposable('OwnedString', 'str', free);
   const outInt = koffi.out(koffi.pointer('int'));
   const outPointer = koffi.out(koffi.pointer('void *'));
-  const timeoutFunction = koffi.pointer(koffi.proto('void TimeoutFunction(int timer, void *opaque)'));
   const lifecycleFunction = koffi.pointer(
     koffi.proto('int LifecycleFunction(void *conn, void *domain, int event, int detail, void *opaque)'),
   );
@@ -67,7 +66,8 @@ export function loadLibvirt() {
 
     virEventRegisterDefaultImpl: bind('virEventRegisterDefaultImpl', 'int', []),
     virEventRunDefaultImpl: bind('virEventRunDefaultImpl', 'int', []),
-    virEventAddTimeout: bind('virEventAddTimeout', 'int', ['int', timeoutFunction, pointer, pointer]),
+    virEventAddTimeout: bind('virEventAddTimeout', 'int', ['int', pointer, pointer, pointer]),
+    virEventRemoveTimeout: bind('virEventRemoveTimeout', 'int', ['int']),
 
     virConnectOpen: bind('virConnectOpen', pointer, [text]),
     virConnectClose: bind('virConnectClose', 'int', [pointer]),
@@ -81,6 +81,7 @@ export function loadLibvirt() {
       pointer,
       pointer,
     ]),
+    virConnectDomainEventDeregisterAny: bind('virConnectDomainEventDeregisterAny', 'int', [pointer, 'int']),
     virConnectListAllDomains: bind('virConnectListAllDomains', 'int', [pointer, outPointer, 'uint']),
 
     virDomainLookupByUUIDString: bind('virDomainLookupByUUIDString', pointer, [pointer, text]),
@@ -113,6 +114,12 @@ export function loadLibvirt() {
     virNetworkFree: bind('virNetworkFree', 'int', [pointer]),
   };
 
+  /**
+   * A callback of C, because one in JavaScript would make the thread of a long call wait for this one, which may be
+   * waiting for libvirt; and because it is still there when this thread has ended.
+   */
+  const doNothing: unknown = libvirt.symbol('virInitialize');
+
   const decodeError = (address: unknown): LibvirtError => {
     if (!address) return { code: 0, message: 'libvirt gave no reason' };
     const { code, message } = koffi.decode(address, errorRecord) as LibvirtError;
@@ -128,11 +135,9 @@ export function loadLibvirt() {
   return {
     functions,
     takeArray,
-    /**
-     * libvirt prints errors to stderr unless something takes them. A function of C that does nothing, because one in
-     * JavaScript would make the thread of a long call wait for this one, which may be waiting for libvirt.
-     */
-    silenceErrors: () => functions.virSetErrorFunc(null, libvirt.symbol('virInitialize')),
+    doNothing,
+    /** libvirt prints errors to stderr unless something takes them. */
+    silenceErrors: () => functions.virSetErrorFunc(null, doNothing),
     /** Of this thread, hence right only directly after a synchronous call. */
     lastError: () => decodeError(functions.virGetLastError()),
     /** Of this connection, hence right only while nobody else uses it. */
@@ -140,7 +145,6 @@ export function loadLibvirt() {
     decodeLease: (lease: Handle) => koffi.decode(lease, leaseRecord) as { mac: string | null; ipaddr: string },
     /** Callbacks live as long as the thread does. */
     callbacks: {
-      timeout: (call: () => void) => koffi.register(call, timeoutFunction),
       lifecycle: (call: (connection: Handle, domain: Handle) => number) => koffi.register(call, lifecycleFunction),
     },
   };

@@ -8,7 +8,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadLibvirt, type Handle, type Libvirt } from './bindings.js';
 import { LibvirtCallError, longCalls, quickCalls, uuidOf } from './calls.js';
-import type { ThreadMessage, ThreadRequest, ThreadSettings } from './connection.js';
+import type { ThreadMessage, ThreadRequest, ThreadSettings } from './libvirt-thread.js';
 
 const EVENT_LOOP_MS = 20;
 const RECONNECT_MS = 500;
@@ -23,6 +23,7 @@ const post = (message: ThreadMessage) => port.postMessage(message);
 function run(libvirt: Libvirt): void {
   const { functions: call, callbacks } = libvirt;
   let main: Handle | undefined;
+  let lifecycleEvents = -1;
   let nextAttempt = 0;
   const idle: Handle[] = [];
 
@@ -30,7 +31,7 @@ function run(libvirt: Libvirt): void {
   libvirt.silenceErrors();
   call.virEventRegisterDefaultImpl();
   // A timer that is always due makes each run of the loop return at once.
-  call.virEventAddTimeout(0, callbacks.timeout(() => undefined), null, null);
+  const timer = call.virEventAddTimeout(0, libvirt.doNothing, null, null) as number;
   const onLifecycle = callbacks.lifecycle((_connection, domain) => {
     post({ kind: 'domain-changed', uuid: uuidOf(libvirt, domain) });
     return 0;
@@ -44,6 +45,8 @@ function run(libvirt: Libvirt): void {
   };
   const isAlive = (connection: Handle) => call.virConnectIsAlive(connection) === 1;
   const dropConnections = () => {
+    // The registration holds the connection open, and libvirt would go on calling a thread that has ended.
+    if (main) call.virConnectDomainEventDeregisterAny(main, lifecycleEvents);
     for (const connection of [...idle.splice(0), ...(main ? [main] : [])]) call.virConnectClose(connection);
     main = undefined;
   };
@@ -52,7 +55,9 @@ function run(libvirt: Libvirt): void {
     nextAttempt = Date.now() + RECONNECT_MS;
     try {
       const connection = open();
-      if ((call.virConnectDomainEventRegisterAny(connection, null, LIFECYCLE_EVENT, onLifecycle, null, null) as number) < 0) {
+      const registration = [connection, null, LIFECYCLE_EVENT, onLifecycle, null, null] as const;
+      lifecycleEvents = call.virConnectDomainEventRegisterAny(...registration) as number;
+      if (lifecycleEvents < 0) {
         const failure = libvirt.lastError();
         call.virConnectClose(connection);
         throw new LibvirtCallError(failure);
@@ -107,6 +112,9 @@ function run(libvirt: Libvirt): void {
     if (request !== 'close') return void serve(request);
     clearInterval(loop);
     dropConnections();
+    // Once more, for what libvirt frees from within its loop. Then the timer goes: the next thread has its own.
+    call.virEventRunDefaultImpl();
+    call.virEventRemoveTimeout(timer);
     port.close();
   });
   connect();
