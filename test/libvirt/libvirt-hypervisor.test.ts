@@ -77,14 +77,14 @@ async function startDaemons(): Promise<LibvirtDaemons> {
   return await module.ensureLibvirtDaemons();
 }
 
-async function openHypervisor(): Promise<LibvirtHypervisor> {
+async function openHypervisor(node = NODE, network = NETWORK): Promise<LibvirtHypervisor> {
   const module = await built<typeof import('../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js')>(
     'libvirt-hypervisor.js',
   );
   const adapter = new module.LibvirtHypervisor({
-    node: NODE,
-    dataFolder: join(folder, 'data'),
-    network: NETWORK,
+    node,
+    dataFolder: join(folder, node === NODE ? 'data' : node),
+    network,
     metadataBaseUrl: (gateway) => `http://${gateway}:${PORT}/`,
     conductorUrl: `http://192.168.${THIRD_OCTET}.1:${PORT}`,
     conductorHeaders: () => ({ 'x-node-key': 'secret' }),
@@ -207,6 +207,15 @@ describe('the libvirt hypervisor with a real guest', () => {
     hypervisor = await openHypervisor();
     expect(await hypervisor.inventory()).toEqual([{ ...vm, state: 'running' }]);
     expect(powerChanges).toEqual([]);
+  }, 20_000);
+
+  it('shares libvirt with another node of the same process, and goes on when that leaves', async () => {
+    const neighbour = { name: `${NETWORK.name}-2`, bridge: `${NETWORK.bridge}-2`, subnet: `10.231.${THIRD_OCTET}.0/24` };
+    const other = await openHypervisor(`${NODE}-2`, neighbour);
+    expect(await other.inventory()).toEqual([]);
+    await other.network.destroy();
+    await other.close();
+    expect(await hypervisor.inventory()).toEqual([{ ...vm, state: 'running' }]);
   }, 20_000);
 
   it('stops it by the power button and tells nobody, because it was asked to', async () => {
