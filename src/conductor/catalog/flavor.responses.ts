@@ -27,7 +27,7 @@ export class FlavorFeatures {
 export const FLAVOR_FEATURES: FlavorFeatures = {
   network_optimised: false,
   no_reboot: false,
-  no_hibernation: true,
+  no_hibernation: false,
   no_snapshot: true,
   local_storage_only: true,
   api_only: false,

@@ -1,0 +1,33 @@
+/**
+ * `/v1/core/dashboard`: what an organization has, in numbers, counted from the resources themselves. Nothing costs
+ * anything here, and containers do not exist: those fields are zero because clients expect them.
+ */
+import { Controller, Get, UseGuards } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { DataSource } from 'typeorm';
+import { DocumentedErrors } from '../http/documented-errors.js';
+import { ApiKeyGuard } from '../identity/api-key.strategy.js';
+import { Caller, type Principal } from '../identity/principal.js';
+import { DashboardResponse, type InstanceOverview } from './dashboard.responses.js';
+
+const INSTANCES = `
+  SELECT count(*)::int AS count, coalesce(sum(f.gpu_count), 0)::int AS gpus, coalesce(sum(f.cpu), 0)::int AS vcpus,
+         (coalesce(sum(f.ram_mib), 0) / 1024.0)::float8 AS ram, 0 AS cost_per_hour
+    FROM virtual_machine vm JOIN flavor f ON f.id = vm.flavor_id
+   WHERE vm.organization_id = $1 AND vm.deleted_at IS NULL`;
+
+@ApiTags('Dashboard')
+@UseGuards(ApiKeyGuard)
+@Controller('v1/core/dashboard')
+export class DashboardController {
+  constructor(private readonly dataSource: DataSource) {}
+
+  @Get()
+  @ApiOperation({ operationId: 'get_dashboard', summary: 'What the organization has, in numbers' })
+  @ApiOkResponse({ type: DashboardResponse })
+  @DocumentedErrors()
+  async get(@Caller() { organizationId }: Principal): Promise<DashboardResponse> {
+    const [instance] = await this.dataSource.query<[InstanceOverview]>(INSTANCES, [organizationId]);
+    return new DashboardResponse(instance);
+  }
+}

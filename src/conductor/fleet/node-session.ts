@@ -1,0 +1,8 @@
+/** A node has one worker: what an older process of the same name still sends is refused. */
+import { ApiError } from '../http/api-error.js';
+import type { NodePrincipal } from '../identity/principal.js';
+
+export function refuseOldSession(node: NodePrincipal, session: number): void {
+  if (session !== node.session)
+    throw new ApiError(409, `Another worker has registered as node ${node.nodeName}; this one must stop.`);
+}

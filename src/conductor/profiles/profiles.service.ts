@@ -1,0 +1,62 @@
+/**
+ * Owns profiles. Those that a request for VMs asks for are inserted with the VMs themselves (`vm-insertion.ts`). Two
+ * profiles of one name are told apart by the unique constraint.
+ */
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { OrganizationId } from '../../protocol/ids.js';
+import { violatedUnique } from '../database/database-error.js';
+import { alreadyExists, notFound } from '../http/api-error.js';
+import type { ApiError } from '../http/api-error.js';
+import type { CreateProfilePayload } from './profile.requests.js';
+import { profileFields, type ProfileFields, type ProfileRow } from './profile.responses.js';
+
+export const PROFILE_NAME_TAKEN = 'uq_profile_organization_id_name';
+
+export const profileExists = (name: string): ApiError =>
+  alreadyExists(`There is already a profile '${name}'. Choose another name, or delete that one.`);
+
+const COLUMNS = 'id, name, description, data, created_at';
+
+@Injectable()
+export class ProfilesService {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async list(organizationId: OrganizationId): Promise<ProfileFields[]> {
+    const rows = await this.dataSource.query<ProfileRow[]>(
+      `SELECT ${COLUMNS} FROM profile WHERE organization_id = $1 ORDER BY id`,
+      [organizationId],
+    );
+    return rows.map(profileFields);
+  }
+
+  async get(organizationId: OrganizationId, id: number): Promise<ProfileFields> {
+    const [row] = await this.dataSource.query<ProfileRow[]>(
+      `SELECT ${COLUMNS} FROM profile WHERE organization_id = $1 AND id = $2`,
+      [organizationId, id],
+    );
+    if (row === undefined) throw notFound('The profile');
+    return profileFields(row);
+  }
+
+  async create(organizationId: OrganizationId, { name, description, data }: CreateProfilePayload): Promise<ProfileFields> {
+    try {
+      const [row] = await this.dataSource.query<[ProfileRow]>(
+        `INSERT INTO profile (organization_id, name, description, data) VALUES ($1, $2, $3, $4) RETURNING ${COLUMNS}`,
+        [organizationId, name, description ?? '', JSON.stringify(data)],
+      );
+      return profileFields(row);
+    } catch (error) {
+      if (violatedUnique(error) === PROFILE_NAME_TAKEN) throw profileExists(name);
+      throw error;
+    }
+  }
+
+  async delete(organizationId: OrganizationId, id: number): Promise<void> {
+    const [, deleted] = await this.dataSource.query<[unknown, number]>(
+      'DELETE FROM profile WHERE organization_id = $1 AND id = $2',
+      [organizationId, id],
+    );
+    if (deleted === 0) throw notFound('The profile');
+  }
+}
