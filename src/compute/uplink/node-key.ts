@@ -2,7 +2,7 @@
  * The node's own key, in the state folder: readable by its owner alone, and written whole or not at all, because the
  * conductor gives it out only once.
  */
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const FILE = 'node.key';
@@ -28,6 +28,7 @@ export class NodeKeyFile {
     try {
       await mkdir(this.stateFolder, { recursive: true, mode: 0o755 });
       await (await open(`${this.path}.new`, 'w', 0o600)).close();
+      await rm(`${this.path}.new`);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       throw new Error(
