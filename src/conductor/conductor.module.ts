@@ -4,18 +4,28 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { ConfigModule } from '../config/config.module.js';
 import type { Config } from '../config/settings.js';
 import type { TaskPublisher } from '../messaging/task-bus.js';
+import { AccessModule } from './access/access.module.js';
 import { CallbacksModule } from './callbacks/callbacks.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
+import { DashboardController } from './dashboard/dashboard.controller.js';
+import { ConsoleLogsModule } from './console-logs/console-logs.module.js';
 import { dataSourceOptions } from './database/data-source.js';
 import { EnvironmentsModule } from './environments/environments.module.js';
+import { FirewallsModule } from './firewalls/firewalls.module.js';
 import { FleetModule } from './fleet/fleet.module.js';
+import { FloatingIpsModule } from './floating-ips/floating-ips.module.js';
 import { HealthController } from './health.controller.js';
 import { IdentityModule } from './identity/identity.module.js';
 import { KeypairsModule } from './keypairs/keypairs.module.js';
 import { MetadataModule } from './metadata/metadata.module.js';
+import { NotOfferedController } from './not-offered/not-offered.controller.js';
+import { ProfilesModule } from './profiles/profiles.module.js';
+import { QuotasModule } from './quotas/quotas.module.js';
+import { SecurityRulesModule } from './security-rules/security-rules.module.js';
 import { TASK_PUBLISHER } from './tasks/task-publisher.token.js';
 import { TasksModule } from './tasks/tasks.module.js';
 import { VirtualMachinesModule } from './virtual-machines/virtual-machines.module.js';
+import { VolumesModule } from './volumes/volumes.module.js';
 
 @Global()
 @Module({})
@@ -36,16 +46,25 @@ export class ConductorModule {
         TaskBusModule.of(publisher),
         TypeOrmModule.forRoot({ ...dataSourceOptions(config), retryAttempts: 10, retryDelay: 1_000 }),
         IdentityModule,
+        AccessModule,
+        QuotasModule,
         CatalogModule,
         EnvironmentsModule,
         KeypairsModule,
         FleetModule,
         TasksModule,
         VirtualMachinesModule,
+        VolumesModule,
+        SecurityRulesModule,
+        FirewallsModule,
+        FloatingIpsModule,
+        VolumesModule,
         CallbacksModule,
         MetadataModule,
+        ProfilesModule,
+        ConsoleLogsModule,
       ],
-      controllers: [HealthController],
+      controllers: [HealthController, DashboardController, NotOfferedController],
     };
   }
 }

@@ -5,12 +5,17 @@
  * harmless and the newest generation wins, so a message may be lost, repeated, late or out of order.
  */
 import type { IncarnationId, TaskId, VmId, VmUuid } from './ids.js';
+import type { SecurityRuleSpec } from './security-rule.js';
+import type { VolumeSpec } from './volume.js';
 
 /** Raised when a field changes its meaning; new optional fields do not raise it. */
 export const PROTOCOL_VERSION = 1;
 
-/** What the VM's power shall be; `absent` removes the domain and everything it owned on the node. */
-export type DesiredPower = 'running' | 'stopped' | 'absent';
+/**
+ * What the VM's power shall be. `hibernated`: off, with the guest's memory kept on the node, so that it uses no CPU, no
+ * memory and no GPU there. `absent` removes the domain and everything it owned on the node.
+ */
+export type DesiredPower = 'running' | 'stopped' | 'hibernated' | 'absent';
 
 /** One downloadable file of an image. A relative `url` is resolved against the conductor and fetched with the node's key. */
 export interface ImageFile {
@@ -41,10 +46,16 @@ export interface VmHardware {
   readonly diskGib: number;
   readonly gpu?: GpuSpec;
   readonly image: ImageSpec;
+  /** All that are attached; absent where none ever was. */
+  readonly volumes?: readonly VolumeSpec[];
   /** Public address that the node maps 1:1 to the VM's fixed address. */
   readonly floatingIp?: string;
+  /** All that may pass; absent from conductors before security rules, and then `DEFAULT_RULES` hold. */
+  readonly rules?: readonly SecurityRuleSpec[];
   /** How often its owner has asked for a hard reboot: a domain that was reset less often is reset. */
   readonly resets?: number;
+  /** How often its flavor was changed: a domain that was made before the last time is stopped and made anew. */
+  readonly resizes?: number;
 }
 
 /** Everything a worker needs to know to make a VM. */

@@ -7,8 +7,9 @@
  * Baton did not make are never listed and never touched.
  */
 import type { InventoryItem, NodeCapacity } from '../../protocol/node.js';
-import type { IncarnationId, VmUuid } from '../../protocol/ids.js';
+import type { IncarnationId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { VmSpec } from '../../protocol/task.js';
+import type { VolumeSpec } from '../../protocol/volume.js';
 
 export interface DomainIdentity {
   readonly vmUuid: VmUuid;
@@ -43,11 +44,23 @@ export interface Hypervisor {
    */
   define(identity: DomainIdentity, spec: VmSpec, metadataToken: string): Promise<{ fixedIp: string }>;
 
-  /** Powers on; nothing if it runs. */
+  /** Whether the domain was made before the last change of its flavor: it has to be stopped and defined again. */
+  isOutgrown(identity: DomainIdentity, spec: VmSpec): Promise<boolean>;
+
+  /** Powers on; one that is hibernated goes on where it stopped, with the hardware it had; nothing if it runs. */
   start(identity: DomainIdentity): Promise<void>;
 
-  /** ACPI first, then off after the time limit; nothing if it is off. */
+  /**
+   * Powers off and keeps the guest's memory beside its disk; nothing if it is off. A guest whose devices cannot be
+   * saved (GPUs) is stopped instead, and its GPUs are free for others.
+   */
+  hibernate(identity: DomainIdentity): Promise<void>;
+
+  /** ACPI first, then off after the time limit; drops the memory of a hibernated one; nothing if it is off. */
   stop(identity: DomainIdentity): Promise<void>;
+
+  /** Puts floating address and security rules of the specification into force, whether the guest runs or not. */
+  changeNetwork(identity: DomainIdentity, spec: VmSpec): Promise<void>;
 
   /**
    * Resets a running guest, unless its domain was already reset `times` times. A domain that was started after it was
@@ -55,8 +68,23 @@ export interface Hypervisor {
    */
   reset(identity: DomainIdentity, times: number): Promise<void>;
 
+  /**
+   * Gives the domain exactly these volumes, whether it runs or not. One that has no file on this node yet gets an empty
+   * one; what is taken away keeps its file. The guest of a running domain has let go of what was taken away.
+   */
+  setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[]): Promise<void>;
+
+  /** Removes the file of a volume that no domain has. None there is success too. */
+  removeVolume(uuid: VolumeUuid): Promise<void>;
+
   /** Powers off and removes domain, disk, address, console log. Nothing left is success too. */
   remove(identity: DomainIdentity): Promise<void>;
+
+  /**
+   * The last bytes of what the guest wrote on its serial console, from before a restart too; empty when there is no
+   * such domain.
+   */
+  consoleLog(identity: DomainIdentity, bytes: number): Promise<Buffer>;
 
   /** Tells of power changes that nobody here asked for (a guest that shut itself down, a crash). */
   onPowerChange(listener: (change: PowerChange) => void): void;

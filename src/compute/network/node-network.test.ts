@@ -3,8 +3,9 @@ import pino from 'pino';
 import type { LibvirtConnection } from '../hypervisor/libvirt/connection.js';
 import { parseNetwork, networkXml } from './network-document.js';
 import { NodeNetwork } from './node-network.js';
-import { renderTable } from './firewall-table.js';
-import { macOf, parseSubnet } from './subnet.js';
+import { DEFAULT_RULES } from '../../protocol/security-rule.js';
+import { renderTable, type GuestNetwork } from './firewall-table.js';
+import { macOf, parseSubnet, tapOf } from './subnet.js';
 
 const OPTIONS = { name: 'baton-node-1', bridge: 'baton1', subnet: '192.168.123.0/24' };
 
@@ -27,7 +28,8 @@ class RememberedNetwork {
   }) as unknown as LibvirtConnection['call'];
 }
 
-const networkOn = (remembered: RememberedNetwork) => new NodeNetwork(OPTIONS, remembered, pino({ level: 'silent' }));
+const metadataBaseUrl = (gateway: string) => `http://${gateway}:8775`;
+const networkOn = (remembered: RememberedNetwork) => new NodeNetwork(OPTIONS, metadataBaseUrl, remembered, pino({ level: 'silent' }));
 
 describe('the network of a node', () => {
   it('gives different addresses to VMs that ask at the same time', async () => {
@@ -54,13 +56,13 @@ describe('the network of a node', () => {
   it('goes on after a failed change', async () => {
     const remembered = new RememberedNetwork();
     const network = networkOn(remembered);
-    await expect(network.applyMappings(() => Promise.reject(new Error('lost')))).rejects.toThrow('lost');
+    await expect(network.apply(() => Promise.reject(new Error('lost')))).rejects.toThrow('lost');
     expect(await network.allocate('vm')).toBe('192.168.123.2');
   });
 
   it('is refused when one of that name exists with another subnet', async () => {
     const other = { ...OPTIONS, subnet: '192.168.99.0/24' };
-    const network = new NodeNetwork(other, new RememberedNetwork(), pino({ level: 'silent' }));
+    const network = new NodeNetwork(other, metadataBaseUrl, new RememberedNetwork(), pino({ level: 'silent' }));
     await expect(network.ensure()).rejects.toThrow("network 'baton-node-1' exists with bridge baton1");
   });
 
@@ -70,7 +72,7 @@ describe('the network of a node', () => {
     [{ ...OPTIONS, name: 'x { }' }],
     [{ ...OPTIONS, subnet: '192.168.123.0/33' }],
   ])('is refused with the options %j', (options) => {
-    expect(() => new NodeNetwork(options, new RememberedNetwork(), pino({ level: 'silent' }))).toThrow(RangeError);
+    expect(() => new NodeNetwork(options, metadataBaseUrl, new RememberedNetwork(), pino({ level: 'silent' }))).toThrow(RangeError);
   });
 
   it('is read as it was written', () => {
@@ -80,16 +82,40 @@ describe('the network of a node', () => {
 });
 
 describe('the firewall table of a node', () => {
-  const scope = { table: 'baton-node-1', bridge: 'baton1', subnet: parseSubnet(OPTIONS.subnet) };
+  const scope = { table: 'baton-node-1', bridge: 'baton1', subnet: parseSubnet(OPTIONS.subnet), metadataPort: 8775 };
+
+  const guest: GuestNetwork = {
+    vmUuid: 'one',
+    floatingIp: '198.51.100.7',
+    fixedIp: '192.168.123.2',
+    rules: [...DEFAULT_RULES, { direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', remoteIpPrefix: '0.0.0.0/0', portMin: 80, portMax: 80 }],
+  };
+  const chain = (text: string, name: string) =>
+    new RegExp(`chain ${name} {\\n(.*?)\\n  }`, 's').exec(text)?.[1]?.trim().split(/\n\s*/);
+
+  it('opens to a guest what its rules say, and drops the rest', () => {
+    const text = renderTable(scope, [guest]);
+    expect(chain(text, 'to_192_168_123_2')).toEqual(['ip saddr 0.0.0.0/0 tcp dport 80-80 accept', 'drop']);
+    expect(chain(text, 'from_192_168_123_2')).toEqual(['ip daddr 0.0.0.0/0 return', 'drop']);
+    expect(text).toContain('guests_reached { type ipv4_addr : verdict; elements = { 192.168.123.2 : goto to_192_168_123_2 }');
+    expect(chain(text, 'to_guests')?.at(-1)).toBe('drop');
+    expect(chain(text, 'from_guests')?.at(-1)).toBe('drop');
+  });
+
+  it('binds each guest to its card and its address', () => {
+    const text = renderTable(scope, [guest]);
+    expect(text).toContain(`cards { type ifname . ether_addr; elements = { "${tapOf('one')}" . ${macOf('one')} }`);
+    expect(text).toContain(`addresses { type ifname . ipv4_addr; elements = { "${tapOf('one')}" . 192.168.123.2 }`);
+  });
 
   it('translates each floating address to its fixed one and back', () => {
-    const text = renderTable(scope, [{ floatingIp: '198.51.100.7', fixedIp: '192.168.123.2' }]);
+    const text = renderTable(scope, [guest]);
     expect(text).toContain('floating_to_fixed { type ipv4_addr : ipv4_addr; elements = { 198.51.100.7 : 192.168.123.2 }');
     expect(text).toContain('fixed_to_floating { type ipv4_addr : ipv4_addr; elements = { 192.168.123.2 : 198.51.100.7 }');
   });
 
   it('touches no table but its own', () => {
     const tables = [...renderTable(scope, []).matchAll(/table (\w+ \S+)/g)].map(([, table]) => table);
-    expect(new Set(tables)).toEqual(new Set(['ip baton-node-1']));
+    expect(new Set(tables)).toEqual(new Set(['ip baton-node-1', 'bridge baton-node-1']));
   });
 });

@@ -12,7 +12,8 @@ import { HypervisorError } from '../hypervisor/hypervisor.js';
 import type { LeaseRecord } from '../hypervisor/libvirt/calls.js';
 import type { LibvirtConnection } from '../hypervisor/libvirt/connection.js';
 import { sendDhcpRelease } from './dhcp-release.js';
-import { deleteTable, replaceTable, type AddressMapping, type FirewallScope } from './firewall-table.js';
+import { deleteTable, replaceTable, type FirewallScope, type GuestNetwork } from './firewall-table.js';
+import { letHostAnswerForGuests } from './guest-isolation.js';
 import { syncFloatingAddresses } from './floating-addresses.js';
 import { hostEntryXml, networkXml, parseNetwork, type NetworkDocument } from './network-document.js';
 import { SerialQueue } from './serial-queue.js';
@@ -40,6 +41,7 @@ export class NodeNetwork {
   /** @throws RangeError when the options cannot be used. */
   constructor(
     private readonly options: NodeNetworkOptions,
+    metadataBaseUrl: (gateway: string) => string,
     private readonly connection: Pick<LibvirtConnection, 'call'>,
     private readonly log: Logger,
   ) {
@@ -52,7 +54,7 @@ export class NodeNetwork {
     }
     this.subnet = parseSubnet(options.subnet);
     this.gateway = gatewayOf(this.subnet);
-    this.firewall = { table: name, bridge, subnet: this.subnet };
+    this.firewall = { table: name, bridge, subnet: this.subnet, metadataPort: portOf(metadataBaseUrl(this.gateway)) };
   }
 
   /** Makes and starts the network where it is missing. */
@@ -66,6 +68,7 @@ export class NodeNetwork {
         await this.connection.call('startNetwork', name);
         this.log.info({ network: name, bridge, subnet }, 'network started');
       }
+      await letHostAnswerForGuests(bridge);
     });
   }
 
@@ -99,12 +102,13 @@ export class NodeNetwork {
     });
   }
 
-  /** Puts the floating addresses in force. The list is read inside the queue, so the last one to come knows all. */
-  applyMappings(read: () => Promise<readonly AddressMapping[]>): Promise<void> {
+  /** Puts floating addresses and security rules in force. The list is read inside the queue, so the last one to come knows all. */
+  apply(read: () => Promise<readonly GuestNetwork[]>): Promise<void> {
     return this.changes.run(async () => {
-      const mappings = await read();
-      await replaceTable(this.firewall, mappings);
-      await syncFloatingAddresses(this.options.bridge, new Set(mappings.map(({ floatingIp }) => floatingIp)));
+      const guests = await read();
+      await replaceTable(this.firewall, guests);
+      const floating = guests.flatMap(({ floatingIp }) => floatingIp ?? []);
+      await syncFloatingAddresses(this.options.bridge, new Set(floating));
     });
   }
 
@@ -149,3 +153,8 @@ export class NodeNetwork {
     );
   }
 }
+
+const portOf = (url: string): number => {
+  const { port, protocol } = new URL(url);
+  return port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
+};

@@ -64,3 +64,8 @@ export function macOf(vmUuid: string): string {
   const digest = createHash('sha256').update(vmUuid).digest('hex');
   return [MAC_PREFIX, digest.slice(0, 2), digest.slice(2, 4), digest.slice(4, 6)].join(':');
 }
+
+/** The VM's interface on the host, known before it is there; at most 15 characters, and no name that libvirt gives. */
+export function tapOf(vmUuid: string): string {
+  return `bt-${createHash('sha256').update(vmUuid).digest('hex').slice(0, 12)}`;
+}

@@ -20,8 +20,9 @@ import type { KnownVm } from './known-vms.js';
 type Step = (visit: Visit) => Promise<'next' | 'ended'>;
 
 const ROADS: Readonly<Record<DesiredPower, readonly Step[]>> = {
-  running: [look, updateRunning, prepare, start, reportRunning],
-  stopped: [look, prepareUnlessThere, stop, reportStopped],
+  running: [look, restore, stopOutgrown, updateRunning, prepare, start, reportRunning],
+  stopped: [look, prepareUnlessThere, stop, renewOutgrown, changeNetwork, setVolumes, reportStopped],
+  hibernated: [look, changeNetwork, hibernate, reportHibernated],
   absent: [remove, reportAbsent],
 };
 
@@ -58,12 +59,41 @@ async function look(visit: Visit): Promise<'next'> {
   return 'next';
 }
 
-/** A running guest is left running; what can change on it (its floating address) is applied by defining it again, and it is reset if that was asked for. */
+/** Not defined anew: the guest goes on with the hardware and the token that it had. */
+async function restore(visit: Visit): Promise<'next' | 'ended'> {
+  const { hypervisor, task, found } = visit;
+  if (found !== 'hibernated') return 'next';
+  if ((await heed(visit, await visit.report({ ...about(task), observed: 'building' }))) === 'ended') return 'ended';
+  await persistent(() => hypervisor.start(task));
+  visit.found = 'running';
+  return 'next';
+}
+
+/** What was made of another flavor's hardware is stopped; then it is defined again, with its disk, and started. */
+async function stopOutgrown(visit: Visit): Promise<'next'> {
+  const { hypervisor, task, found } = visit;
+  if (found !== 'running' || !(await persistent(() => hypervisor.isOutgrown(task, task.spec)))) return 'next';
+  await persistent(() => hypervisor.stop(task));
+  visit.found = 'stopped';
+  return 'next';
+}
+
+/** So that its owner learns now, and not when it is started, that its node cannot make it so. */
+async function renewOutgrown(visit: Visit): Promise<'next'> {
+  const { hypervisor, task } = visit;
+  if (!(await persistent(() => hypervisor.isOutgrown(task, task.spec)))) return 'next';
+  // Its start defines it once more, with a token that is reported.
+  visit.fixedIp = (await persistent(() => hypervisor.define(task, task.spec, newToken()))).fixedIp;
+  return 'next';
+}
+
+/** A running guest is left running; what can change on it (its floating address and security rules) is applied by defining it again, and it is reset if that was asked for. */
 async function updateRunning(visit: Visit): Promise<'next' | 'ended'> {
   const { hypervisor, task, known, found } = visit;
   if (found !== 'running') return 'next';
   known.madeUnstarted = undefined;
   visit.fixedIp = (await persistent(() => hypervisor.define(task, task.spec, newToken()))).fixedIp;
+  await setVolumes(visit);
   await persistent(() => hypervisor.reset(task, task.spec.resets ?? 0));
   return await reportRunning(visit);
 }
@@ -86,6 +116,13 @@ async function prepare(visit: Visit): Promise<'next' | 'ended'> {
   if ((await heed(visit, reported.value)) === 'ended') return 'ended';
   if (defined.status === 'rejected') throw defined.reason;
   visit.fixedIp = defined.value.fixedIp;
+  return await setVolumes(visit);
+}
+
+/** Nothing for a VM that never had any: what it has is then nobody's business here. */
+async function setVolumes({ hypervisor, task }: Visit): Promise<'next'> {
+  const { volumes } = task.spec;
+  if (volumes !== undefined) await persistent(() => hypervisor.setVolumes(task, volumes));
   return 'next';
 }
 
@@ -100,6 +137,21 @@ async function stop({ hypervisor, task }: Visit): Promise<'next'> {
   return 'next';
 }
 
+/** Its floating address may go to another VM as soon as this one is reported. */
+async function changeNetwork({ hypervisor, task }: Visit): Promise<'next'> {
+  await persistent(() => hypervisor.changeNetwork(task, task.spec));
+  return 'next';
+}
+
+async function hibernate(visit: Visit): Promise<'next' | 'ended'> {
+  const { hypervisor, task, known, found } = visit;
+  known.madeUnstarted = undefined;
+  // There is neither memory nor disk to keep, and making both anew would hide that.
+  if (found === undefined) return await reportAbsent(visit);
+  await persistent(() => hypervisor.hibernate(task));
+  return 'next';
+}
+
 async function remove({ hypervisor, task, known }: Visit): Promise<'next'> {
   await persistent(() => hypervisor.remove(task));
   known.madeUnstarted = undefined;
@@ -107,18 +159,22 @@ async function remove({ hypervisor, task, known }: Visit): Promise<'next'> {
 }
 
 function reportRunning(visit: Visit): Promise<'ended'> {
-  return conclude(visit, { observed: 'running', ...address(visit) });
+  return conclude(visit, { observed: 'running', ...address(visit), ...volumes(visit) });
 }
 
 function reportStopped(visit: Visit): Promise<'ended'> {
-  return conclude(visit, { observed: 'stopped', ...address(visit) });
+  return conclude(visit, { observed: 'stopped', ...address(visit), ...volumes(visit) });
+}
+
+function reportHibernated(visit: Visit): Promise<'ended'> {
+  return conclude(visit, { observed: 'hibernated' });
 }
 
 function reportAbsent(visit: Visit): Promise<'ended'> {
   return conclude(visit, { observed: 'absent' });
 }
 
-async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'reason'>): Promise<'ended'> {
+async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'volumes' | 'reason'>): Promise<'ended'> {
   await heed(visit, await visit.report({ ...about(visit.task), ...seen }));
   return 'ended';
 }
@@ -138,6 +194,9 @@ async function heed(visit: Visit, verdict: ReportVerdict): Promise<'next' | 'end
 }
 
 const about = ({ taskId, incarnationId, generation }: ConvergeTask) => ({ taskId, incarnationId, generation });
+
+/** They were just set: what the domain has is what the task wants. */
+const volumes = ({ task }: Visit) => (task.spec.volumes && { volumes: task.spec.volumes.map(({ uuid }) => uuid) });
 
 const address = ({ fixedIp }: Visit) => (fixedIp === undefined ? {} : { fixedIp });
 

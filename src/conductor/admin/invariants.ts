@@ -2,6 +2,8 @@
  * What must always be true, each with a query that finds where it is not. `fsck` asks them all in one snapshot of the
  * database, so that work under way is never mistaken for damage.
  */
+import { VOLUME_INVARIANTS } from './volume-invariants.js';
+
 export interface Invariant {
   /** In kebab case: the name by which an operator finds it in the documentation. */
   readonly name: string;
@@ -13,22 +15,49 @@ export interface Invariant {
   readonly repair?: string;
 }
 
+/** Of the node `n`: volumes keep their claim from the first attachment until their file is gone. */
+const VOLUME_SIZES = `(SELECT coalesce(sum(v.size_gib), 0) FROM volume v WHERE v.compute_node_id = n.id AND v.deleted_at IS NULL)`;
+
 const CLAIM_SUMS = `
-  SELECT n.id, coalesce(sum(i.vcpus), 0)::int AS vcpus, coalesce(sum(i.memory_mib), 0)::int AS memory_mib,
-         coalesce(sum(i.disk_gib), 0)::int AS disk_gib
+  SELECT n.id, coalesce(sum(i.vcpus) FILTER (WHERE NOT i.hibernated), 0)::int AS vcpus,
+         coalesce(sum(i.memory_mib) FILTER (WHERE NOT i.hibernated), 0)::int AS memory_mib,
+         (coalesce(sum(i.disk_gib), 0) + ${VOLUME_SIZES})::int AS disk_gib
     FROM compute_node n LEFT JOIN incarnation i ON i.compute_node_id = n.id AND i.claimed
    GROUP BY n.id`;
 
 const GPU_CLAIM_SUMS = `
   SELECT g.compute_node_id, g.model, coalesce(sum(i.gpu_count), 0)::int AS claimed
     FROM compute_node_gpu g
-    LEFT JOIN incarnation i ON i.compute_node_id = g.compute_node_id AND i.gpu_model = g.model AND i.claimed
+    LEFT JOIN incarnation i ON i.compute_node_id = g.compute_node_id AND i.gpu_model = g.model
+     AND i.claimed AND NOT i.hibernated
    GROUP BY g.compute_node_id, g.model`;
+
+/** As a list of SQL. */
+const ON_THEIR_WAY = "'CREATING', 'BUILD', 'STARTING', 'STOPPING', 'REBOOTING', 'HIBERNATING', 'RESTORING', 'RESIZING', 'DELETING'";
+
+const QUOTA_SUMS = `
+  SELECT o.id AS organization_id, count(i.id)::int AS vms,
+         coalesce(sum(i.vcpus) FILTER (WHERE NOT i.hibernated), 0)::int AS vcpus,
+         coalesce(sum(i.memory_mib) FILTER (WHERE NOT i.hibernated), 0)::int AS memory_mib,
+         coalesce(sum(i.disk_gib), 0)::int AS disk_gib,
+         coalesce(sum(i.gpu_count) FILTER (WHERE NOT i.hibernated), 0)::int AS gpus
+    FROM organization o LEFT JOIN virtual_machine vm ON vm.organization_id = o.id
+    LEFT JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.claimed
+   GROUP BY o.id`;
+
+const UPDATE_WITHOUT_TASK = `
+  vm.deleted_at IS NULL AND vm.operation = 'update' AND vm.observed_generation < vm.generation
+  AND EXISTS (SELECT 1 FROM incarnation i WHERE i.virtual_machine_id = vm.id AND i.ended_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM task u WHERE u.virtual_machine_id = vm.id AND u.state IN ('pending', 'published'))`;
+
+const DETACHED_BUT_HELD = `
+  f.detaching AND f.changed_for = vm.id AND f.changed_generation <= vm.observed_generation AND vm.observed IN ('running', 'stopped')`;
 
 /** Seconds for which a node's inventory may lag behind the reports: a few heartbeats. */
 const INVENTORY_LAG = 30;
 
 export const INVARIANTS: readonly Invariant[] = [
+  ...VOLUME_INVARIANTS,
   {
     name: 'claims-add-up',
     advice: 'What a node counts as used differs from the claims held on it. --repair counts anew.',
@@ -56,6 +85,32 @@ export const INVARIANTS: readonly Invariant[] = [
        WHERE g.compute_node_id = s.compute_node_id AND g.model = s.model AND g.used <> s.claimed`,
   },
   {
+    name: 'quota-usage-adds-up',
+    advice: 'What an organization counts as used differs from the claims of its VMs. --repair counts anew.',
+    violations: `
+      SELECT 'organization ' || o.name AS subject,
+             format('counts %s VMs, %s vCPUs, %s MiB, %s GiB, %s GPUs; claimed are %s, %s, %s, %s, %s', q.vms_used, q.vcpus_used,
+                    q.memory_mib_used, q.disk_gib_used, q.gpus_used, s.vms, s.vcpus, s.memory_mib, s.disk_gib, s.gpus) AS detail
+        FROM organization_quota q JOIN (${QUOTA_SUMS}) s USING (organization_id) JOIN organization o ON o.id = q.organization_id
+       WHERE (q.vms_used, q.vcpus_used, q.memory_mib_used, q.disk_gib_used, q.gpus_used)
+          <> (s.vms, s.vcpus, s.memory_mib, s.disk_gib, s.gpus)`,
+    repair: `
+      UPDATE organization_quota q
+         SET vms_used = s.vms, vcpus_used = s.vcpus, memory_mib_used = s.memory_mib, disk_gib_used = s.disk_gib, gpus_used = s.gpus
+        FROM (${QUOTA_SUMS}) s
+       WHERE s.organization_id = q.organization_id
+         AND (q.vms_used, q.vcpus_used, q.memory_mib_used, q.disk_gib_used, q.gpus_used)
+          <> (s.vms, s.vcpus, s.memory_mib, s.disk_gib, s.gpus)`,
+  },
+  {
+    name: 'organization-has-an-owner',
+    advice: 'Nobody can give anybody a role there. Name an owner with `admin member --owner`.',
+    violations: `
+      SELECT 'organization ' || o.name AS subject, 'has members, but no owner' AS detail FROM organization o
+       WHERE EXISTS (SELECT 1 FROM membership m WHERE m.organization_id = o.id)
+         AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.organization_id = o.id AND m.role = 'owner')`,
+  },
+  {
     name: 'vm-has-a-place',
     advice: 'A VM is shown as living but has no incarnation on any node. Delete it; its disk is gone.',
     violations: `
@@ -78,14 +133,76 @@ export const INVARIANTS: readonly Invariant[] = [
     advice: 'A VM is on its way to another state, but nobody is asked to bring it there. --repair asks again.',
     violations: `
       SELECT 'vm ' || vm.id AS subject, vm.status || ' without an unfinished task' AS detail FROM virtual_machine vm
-       WHERE vm.deleted_at IS NULL AND vm.status IN ('CREATING', 'BUILD', 'STARTING', 'STOPPING', 'REBOOTING', 'DELETING')
+       WHERE vm.deleted_at IS NULL AND vm.status IN (${ON_THEIR_WAY})
          AND NOT EXISTS (SELECT 1 FROM task t WHERE t.virtual_machine_id = vm.id AND t.state IN ('pending', 'published'))`,
     repair: `
       UPDATE task SET state = 'pending', available_at = now(), finished_at = NULL
        WHERE id IN (SELECT DISTINCT ON (vm.id) t.id FROM virtual_machine vm JOIN task t ON t.virtual_machine_id = vm.id
-                     WHERE vm.deleted_at IS NULL AND vm.status IN ('CREATING', 'BUILD', 'STARTING', 'STOPPING', 'REBOOTING', 'DELETING')
+                     WHERE vm.deleted_at IS NULL AND vm.status IN (${ON_THEIR_WAY})
                        AND NOT EXISTS (SELECT 1 FROM task u WHERE u.virtual_machine_id = vm.id AND u.state IN ('pending', 'published'))
                      ORDER BY vm.id, t.generation DESC, t.created_at DESC)`,
+  },
+  {
+    name: 'hibernated-vm-holds-its-disk-alone',
+    advice:
+      'A hibernated VM still claims CPU, memory, GPUs or a floating IP that it gave up; or one runs without a claim, because somebody started it on its node: then hibernate it again.',
+    violations: `
+      SELECT 'vm ' || vm.id AS subject,
+             format('%s; incarnation %s %s; floating IP %s', vm.status, i.id,
+                    CASE WHEN i.hibernated THEN 'claims its disk' ELSE 'claims all' END, f.address) AS detail
+        FROM virtual_machine vm
+        JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL
+        LEFT JOIN floating_ip f ON f.virtual_machine_id = vm.id AND vm.awaits_floating_ip
+       WHERE (vm.status = 'HIBERNATED' AND (NOT i.hibernated OR f.id IS NOT NULL))
+          OR (i.hibernated AND vm.status IN ('ACTIVE', 'STARTING', 'REBOOTING', 'RESTORING', 'RESIZING'))`,
+  },
+  {
+    name: 'hardware-is-what-is-claimed',
+    advice: 'A VM claims something else than it is made of. Report this as a defect, with its events.',
+    violations: `
+      SELECT 'vm ' || vm.id AS subject,
+             format('%s vCPUs, %s MiB, %s GiB, %s x %s, but %s', i.vcpus, i.memory_mib, i.disk_gib, i.gpu_count, i.gpu_model,
+                    vm.hardware - 'image') AS detail
+        FROM virtual_machine vm
+        JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL
+       WHERE (i.vcpus, i.memory_mib, i.disk_gib, i.gpu_count)
+          <> ((vm.hardware->>'vcpus')::int, (vm.hardware->>'memoryMib')::int, (vm.hardware->>'diskGib')::int,
+              coalesce((vm.hardware->'gpu'->>'count')::int, 0))`,
+  },
+  {
+    name: 'vm-update-has-a-task',
+    advice: 'The network or a device of a VM was changed, but nobody is asked to carry it out. --repair asks again.',
+    violations: `
+      SELECT 'vm ' || vm.id AS subject, format('generation %s, observed %s', vm.generation, vm.observed_generation) AS detail
+        FROM virtual_machine vm WHERE ${UPDATE_WITHOUT_TASK}`,
+    repair: `
+      UPDATE task SET state = 'pending', available_at = now(), finished_at = NULL
+       WHERE id IN (SELECT DISTINCT ON (vm.id) t.id FROM virtual_machine vm JOIN task t ON t.virtual_machine_id = vm.id
+                     WHERE ${UPDATE_WITHOUT_TASK} ORDER BY vm.id, t.generation DESC, t.created_at DESC)`,
+  },
+  {
+    name: 'rules-are-what-nodes-were-told',
+    advice: 'The security rules of a VM are not those that its node was told. Add or delete a rule of the VM, which tells it all of them.',
+    violations: `
+      SELECT 'vm ' || vm.id AS subject, format('%s rules told, %s in the tables', jsonb_array_length(vm.hardware->'rules'), told.count) AS detail
+        FROM virtual_machine vm,
+             LATERAL (SELECT count(*) FROM (
+               SELECT DISTINCT s.direction, s.ethertype, s.protocol, s.remote_ip_prefix, s.port_range_min, s.port_range_max
+                 FROM security_rule s
+                WHERE s.virtual_machine_id = vm.id
+                   OR s.firewall_id IN (SELECT a.firewall_id FROM firewall_attachment a WHERE a.virtual_machine_id = vm.id)) AS rule) AS told
+       WHERE vm.deleted_at IS NULL AND vm.status <> 'DELETING' AND vm.hardware ? 'rules'
+         AND jsonb_array_length(vm.hardware->'rules') <> told.count`,
+  },
+  {
+    name: 'detached-floating-ip-comes-back',
+    advice: 'A floating IP was detached and its node has confirmed it, but it is still held. --repair gives it back.',
+    violations: `
+      SELECT 'floating IP ' || f.address AS subject, 'held by vm ' || vm.id AS detail
+        FROM floating_ip f JOIN virtual_machine vm ON vm.id = f.virtual_machine_id WHERE ${DETACHED_BUT_HELD}`,
+    repair: `
+      UPDATE floating_ip f SET virtual_machine_id = NULL FROM virtual_machine vm
+       WHERE vm.id = f.virtual_machine_id AND ${DETACHED_BUT_HELD}`,
   },
   {
     name: 'task-is-moving',
@@ -135,5 +252,25 @@ export const INVARIANTS: readonly Invariant[] = [
          AND NOT EXISTS (SELECT 1 FROM task t WHERE t.virtual_machine_id = vm.id
                             AND coalesce(t.finished_at, now()) > h.beat_at - interval '${INVENTORY_LAG} seconds')
          AND NOT EXISTS (SELECT 1 FROM jsonb_to_recordset(h.inventory) AS d("incarnationId" int) WHERE d."incarnationId" = i.id)`,
+  },
+  {
+    name: 'console-logs-are-forgotten',
+    advice: 'Console logs are kept longer than promised. Does a conductor run? --repair deletes them.',
+    violations: `
+      SELECT 'log request ' || id AS subject, 'of vm ' || virtual_machine_id AS detail FROM console_log_request
+       WHERE requested_at < now() - interval '20 minutes'`,
+    repair: `DELETE FROM console_log_request WHERE requested_at < now() - interval '20 minutes'`,
+  },
+  {
+    name: 'console-log-asked-of-its-node',
+    advice: 'A console is asked of a node that never had the VM. --repair forgets the request; the owner may ask again.',
+    violations: `
+      SELECT 'log request ' || r.id AS subject, 'asked of node ' || r.compute_node_id AS detail
+        FROM console_log_request r JOIN incarnation i ON i.id = r.incarnation_id
+       WHERE (i.compute_node_id, i.virtual_machine_id) <> (r.compute_node_id, r.virtual_machine_id)`,
+    repair: `
+      DELETE FROM console_log_request r USING incarnation i
+       WHERE i.id = r.incarnation_id
+         AND (i.compute_node_id, i.virtual_machine_id) <> (r.compute_node_id, r.virtual_machine_id)`,
   },
 ];

@@ -3,7 +3,7 @@ import type { RegionId, VmId } from '../../protocol/ids.js';
 import { Region } from '../catalog/region.entity.js';
 import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
 
-/** A public address of a region's pool; free, or held by one VM. */
+/** A public address of a region's pool; free, or held by one VM until its node has let go of it. */
 @Entity()
 @Unique(['address'])
 @Unique(['virtualMachineId'])
@@ -22,4 +22,16 @@ export class FloatingIp {
   @Column('int', { nullable: true })
   @ForeignKey(() => VirtualMachine)
   virtualMachineId: VmId | null;
+
+  /** The VM that the last attaching or detaching was about; only while it is the holder does the rest count. */
+  @Column('int', { nullable: true })
+  changedFor: VmId | null;
+
+  /** The generation of that VM in which the change is in force. */
+  @Column('int', { default: 0 })
+  changedGeneration: number;
+
+  /** Taken from that VM, but not yet confirmed by its node: nobody else may have it before. */
+  @Column('boolean', { default: false })
+  detaching: boolean;
 }

@@ -14,6 +14,7 @@ import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import type { Observed, Operation, VmStatus } from '../virtual-machines/vm-status.js';
 import { writeStatusChanges, type StatusChange } from '../virtual-machines/vm-status-changes.js';
+import { settleAttachments, type AttachmentNews } from '../volumes/attachment-reports.js';
 import { foldReport, type ReportedVm } from './report-folding.js';
 
 interface ReportedRow {
@@ -32,6 +33,8 @@ interface ReportedRow {
   readonly metadata_token_hash: string | null;
   readonly last_sequence: string;
   readonly has_callback: boolean;
+  /** It has or had volumes. */
+  readonly has_volumes: boolean;
 }
 
 /** A status that the VM went through while the batch was folded. */
@@ -46,7 +49,7 @@ const LOCK = new PreparedStatement<ReportedRow>(
   `
   SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.operation, vm.generation, vm.observed,
          vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
-         vm.callback_url IS NOT NULL AS has_callback
+         vm.callback_url IS NOT NULL AS has_callback, vm.hardware ? 'volumes' AS has_volumes
     FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
    WHERE i.id = ANY($1) AND i.compute_node_id = $2 AND i.ended_at IS NULL
    ORDER BY vm.id FOR UPDATE OF vm, i`,
@@ -57,7 +60,7 @@ const WRITE = new PreparedStatement(
   `
   WITH r AS (
     SELECT * FROM json_to_recordset($1) AS r(vm_id int, incarnation_id int, observed text, observed_generation int, status text,
-      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, deleted boolean, task_id uuid, task_state text) LIMIT $2
+      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, hibernated boolean, deleted boolean, task_id uuid, task_state text) LIMIT $2
   ), updated_vm AS (
     UPDATE virtual_machine vm
        SET observed = r.observed, observed_generation = r.observed_generation, status = r.status, fault = r.fault,
@@ -66,10 +69,14 @@ const WRITE = new PreparedStatement(
   ), updated_incarnation AS (
     UPDATE incarnation i
        SET metadata_token_hash = r.metadata_token_hash, last_sequence = r.last_sequence,
-           claimed = i.claimed AND NOT r.ended, ended_at = CASE WHEN r.ended THEN now() END
+           claimed = i.claimed AND NOT r.ended, hibernated = i.hibernated OR r.hibernated, ended_at = CASE WHEN r.ended THEN now() END
       FROM r WHERE i.id = r.incarnation_id
   ), released AS (
-    SELECT i.* FROM incarnation i JOIN r ON r.incarnation_id = i.id WHERE r.ended AND i.claimed
+    SELECT i.compute_node_id, i.gpu_model, CASE WHEN i.hibernated THEN 0 ELSE i.vcpus END AS vcpus,
+           CASE WHEN i.hibernated THEN 0 ELSE i.memory_mib END AS memory_mib,
+           CASE WHEN i.hibernated THEN 0 ELSE i.gpu_count END AS gpu_count,
+           CASE WHEN r.ended THEN i.disk_gib ELSE 0 END AS disk_gib
+      FROM incarnation i JOIN r ON r.incarnation_id = i.id WHERE (r.ended OR r.hibernated) AND i.claimed
   ), updated_node AS (
     UPDATE compute_node n
        SET vcpus_used = n.vcpus_used - s.vcpus, memory_mib_used = n.memory_mib_used - s.memory_mib,
@@ -83,7 +90,10 @@ const WRITE = new PreparedStatement(
               FROM released WHERE gpu_model IS NOT NULL GROUP BY compute_node_id, gpu_model) s
      WHERE g.compute_node_id = s.compute_node_id AND g.model = s.gpu_model
   ), released_ip AS (
-    UPDATE floating_ip f SET virtual_machine_id = NULL FROM r WHERE f.virtual_machine_id = r.vm_id AND r.deleted
+    UPDATE floating_ip f SET virtual_machine_id = NULL
+      FROM r JOIN virtual_machine vm ON vm.id = r.vm_id
+     WHERE f.virtual_machine_id = r.vm_id AND (r.deleted OR r.hibernated AND vm.awaits_floating_ip
+       OR f.detaching AND f.changed_for = vm.id AND f.changed_generation <= r.observed_generation AND r.observed IN ('running', 'stopped'))
   )
   UPDATE task t
      SET state = CASE WHEN t.id = r.task_id THEN r.task_state ELSE 'superseded' END, finished_at = now(),
@@ -109,6 +119,7 @@ export class Reports {
       const rows = await LOCK.run(transaction, [ids, nodeId]);
       const folded = foldBatch(rows, reports);
       await this.write(transaction, folded.changed);
+      await settleAttachments(transaction, attachmentNews(folded.changed));
       const changes = statusChanges(folded.steps);
       callbacks = changes.some((change) => change.hasCallback);
       await writeStatusChanges(transaction, changes);
@@ -131,6 +142,7 @@ export class Reports {
       metadata_token_hash: vm.metadataTokenHash,
       last_sequence: vm.lastSequence,
       ended: vm.ended,
+      hibernated: vm.status === 'HIBERNATED',
       deleted: vm.status === 'DELETED',
       task_id: vm.concluded?.taskId,
       task_state: vm.concluded?.state,
@@ -172,6 +184,11 @@ function toReportedVm(row: ReportedRow): ReportedVm {
     concluded: undefined,
   };
 }
+
+const attachmentNews = (changed: ReadonlyMap<ReportedRow, ReportedVm>): AttachmentNews[] =>
+  [...changed]
+    .filter(([row]) => row.has_volumes)
+    .map(([row, vm]) => ({ vmId: row.vm_id, ended: vm.ended, seen: vm.seenVolumes }));
 
 const statusChanges = (steps: readonly Step[]): StatusChange[] =>
   steps

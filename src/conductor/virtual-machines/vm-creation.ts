@@ -7,10 +7,12 @@
  */
 import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { DataSource } from 'typeorm';
 import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { ComputeNodeId, TaskId, VmUuid } from '../../protocol/ids.js';
+import { DEFAULT_RULES, type SecurityRuleSpec } from '../../protocol/security-rule.js';
 import type { VmHardware } from '../../protocol/task.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { DEADLOCK, REFERENCE_GONE, sqlState, violatedUnique } from '../database/database-error.js';
@@ -19,9 +21,14 @@ import { FleetView } from '../fleet/fleet-view.js';
 import { ApiError, alreadyExists } from '../http/api-error.js';
 import { Idempotency, type IdempotentRequest } from '../idempotency/idempotency.js';
 import type { Principal } from '../identity/principal.js';
+import { profileData } from '../profiles/profile-data.js';
+import { PROFILE_NAME_TAKEN, profileExists } from '../profiles/profiles.service.js';
+import { quotaRefusal } from '../quotas/quota-refusal.js';
+import { QuotasService } from '../quotas/quotas.service.js';
 import { explainInWords } from '../scheduling/explain-in-words.js';
 import { place, type PlacementExplanation } from '../scheduling/placement.js';
 import type { PlacementRequest } from '../scheduling/placement-request.js';
+import { checkedRule } from '../security-rules/checked-rule.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import { CreateInstancesResponse, type CreateInstancesPayload, type InstanceFields } from './vm.dto.js';
 import { callbackBody } from './vm-callback.js';
@@ -50,6 +57,7 @@ export class VmCreation {
     private readonly requests: VmRequests,
     private readonly insertions: VmInsertionQueue,
     private readonly fleet: FleetView,
+    private readonly quotas: QuotasService,
     private readonly idempotency: Idempotency,
     private readonly egress: EgressPolicy,
     private readonly relay: TaskRelay,
@@ -81,10 +89,19 @@ export class VmCreation {
     }
   }
 
-  /** Where the VMs would go, in words; nothing is claimed. @throws ApiError 409 when they would not fit. */
+  /** Where the VMs would go, in words; nothing is claimed. @throws ApiError 409 or 403 when there is no room or quota. */
   async explain(principal: Principal, payload: CreateInstancesPayload): Promise<string> {
     const resolved = await this.requests.resolve(principal.organizationId, payload);
-    return explainInWords((await this.place(resolved, true)).explanation);
+    const { explanation } = await this.place(resolved, true);
+    const { flavor, names } = resolved;
+    await this.quotas.requireRoom(principal.organizationId, {
+      vms: names.length,
+      vcpus: names.length * flavor.cpu,
+      memory_mib: names.length * flavor.ram_mib,
+      disk_gib: names.length * flavor.disk,
+      gpus: names.length * flavor.gpu_count,
+    });
+    return explainInWords(explanation);
   }
 
   private async place(resolved: ResolvedRequest, lookAgain: boolean): Promise<Placed> {
@@ -153,6 +170,8 @@ export class VmCreation {
           );
         if (again) return;
         break;
+      case PROFILE_NAME_TAKEN:
+        throw profileExists(payload.profile?.name ?? '');
       case undefined:
         break;
     }
@@ -160,7 +179,7 @@ export class VmCreation {
     if (again && (state === CLAIM_LOST || state === DEADLOCK || state === REFERENCE_GONE)) return;
     if (state === CLAIM_LOST)
       throw new ApiError(503, 'Many VMs are being created at this moment. Try again shortly.', undefined, 1);
-    throw error;
+    throw quotaRefusal(error) ?? error;
   }
 }
 
@@ -176,6 +195,12 @@ function placementRequest({ environment, flavor, names }: ResolvedRequest): Plac
   };
 }
 
+/** Those that every VM has and those that were asked for, each once. @throws ApiError 400 for one that contradicts itself. */
+function rulesOf({ security_rules = [] }: CreateInstancesPayload): SecurityRuleSpec[] {
+  const rules = [...DEFAULT_RULES, ...security_rules.map(checkedRule)];
+  return rules.filter((rule, index) => rules.findIndex((other) => isDeepStrictEqual(other, rule)) === index);
+}
+
 /** Everything there is to insert, and the answer: pure, so that nothing is decided inside the transaction. */
 function assemble(
   principal: Principal,
@@ -188,6 +213,7 @@ function assemble(
   const { environment, flavor, image, keys, names } = resolved;
   const createdAt = new Date();
   const labels = payload.labels ?? [];
+  const rules = rulesOf(payload);
   const callbackUrl = payload.callback_url ?? null;
   const claim: Claim = {
     vcpus: flavor.cpu,
@@ -212,6 +238,8 @@ function assemble(
       fault: null,
       fixed_ip: null,
       floating_ip: address?.address ?? null,
+      floating_ip_change: null,
+      security_rules: [],
       callback_url: callbackUrl,
       port_randomization: payload.enable_port_randomization ?? true,
       created_at: createdAt,
@@ -220,6 +248,7 @@ function assemble(
       flavor,
       image_name: image.name,
       key_names: keys.map((key) => key.name),
+      volume_attachments: [],
       labels,
     });
     instances.push(instance);
@@ -230,6 +259,7 @@ function assemble(
       gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
       image: { name: image.name, ...image.files },
       floatingIp: address?.address,
+      rules,
     };
     return {
       id: resolved.vmIds[index]!,
@@ -263,7 +293,15 @@ function assemble(
       vms,
       keys,
       labels,
+      rules,
+      profile: keptProfile(payload),
       idempotency: idempotent === undefined ? null : { ...idempotent, response },
     },
   };
+}
+
+function keptProfile(payload: CreateInstancesPayload): VmInsertion['profile'] {
+  if (!payload.profile) return null;
+  const { name, description } = payload.profile;
+  return { name, description: description ?? '', data: profileData(payload) };
 }

@@ -1,6 +1,6 @@
 /**
  * The one statement that makes VMs: it claims their capacity by conditional UPDATE and inserts VM, incarnation, keys,
- * labels, event, task and webhook, or does nothing. One round trip, whatever the count and however many requests are
+ * labels, security rules, event, task and webhook, or does nothing. One round trip, whatever the count and however many requests are
  * in it; PostgreSQL holds the nodes' rows until the commit, about a millisecond.
  *
  * The race for the last slot is decided here and nowhere else: `assert_claimed` raises when a node had less room than
@@ -17,8 +17,10 @@ import type {
   VmId,
   VmUuid,
 } from '../../protocol/ids.js';
+import type { SecurityRuleSpec } from '../../protocol/security-rule.js';
 import type { VmHardware } from '../../protocol/task.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
+import type { ProfileData } from '../profiles/profile.entity.js';
 import type { PlacementExplanation } from '../scheduling/placement.js';
 import type { KeyFacts } from './vm-request.js';
 
@@ -62,6 +64,9 @@ export interface VmInsertion {
   readonly vms: readonly NewVm[];
   readonly keys: readonly KeyFacts[];
   readonly labels: readonly string[];
+  readonly rules: readonly SecurityRuleSpec[];
+  /** The request itself, to be kept under a name. */
+  readonly profile: { readonly name: string; readonly description: string; readonly data: ProfileData } | null;
   readonly idempotency: { readonly key: string; readonly requestHash: string; readonly response: object } | null;
 }
 
@@ -97,7 +102,7 @@ const INSERT = new PreparedStatement(
       v(id int, uuid uuid, organization_id int, environment_id int, user_id int, name text, flavor_id int, image_id int,
         user_data text, callback_url text, port_randomization boolean, created_at timestamptz, incarnation_id int, node int,
         vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int, placement jsonb, task_id uuid, hardware jsonb,
-        floating_ip_id int, callback_body text, keys json, labels json)
+        floating_ip_id int, callback_body text, keys json, labels json, rules json)
      WHERE judged.granted LIMIT $6
   ), inserted_vm AS (
     INSERT INTO virtual_machine (id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data,
@@ -115,6 +120,12 @@ const INSERT = new PreparedStatement(
   ), inserted_label AS (
     INSERT INTO virtual_machine_label (virtual_machine_id, label)
     SELECT vm.id, l FROM vm, json_array_elements_text(vm.labels) AS l
+  ), inserted_rule AS (
+    INSERT INTO security_rule (virtual_machine_id, direction, ethertype, protocol, remote_ip_prefix, port_range_min,
+                               port_range_max, created_at)
+    SELECT vm.id, r.rule->>'direction', r.rule->>'ethertype', r.rule->>'protocol', r.rule->>'remoteIpPrefix',
+           (r.rule->>'portMin')::int, (r.rule->>'portMax')::int, vm.created_at
+      FROM vm, json_array_elements(vm.rules) WITH ORDINALITY AS r(rule, position) ORDER BY vm.id, r.position
   ), taken_ip AS (
     UPDATE floating_ip SET virtual_machine_id = vm.id FROM vm WHERE floating_ip.id = vm.floating_ip_id
   ), inserted_event AS (
@@ -127,6 +138,10 @@ const INSERT = new PreparedStatement(
     INSERT INTO idempotency_key (organization_id, key, request_hash, response)
     SELECT r.* FROM judged,
            json_to_recordset($4) AS r(organization_id int, key text, request_hash text, response jsonb)
+     WHERE judged.granted
+  ), kept_profile AS (
+    INSERT INTO profile (organization_id, name, description, data)
+    SELECT p.* FROM judged, json_to_recordset($8) AS p(organization_id int, name text, description text, data jsonb)
      WHERE judged.granted
   )
   INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
@@ -146,6 +161,9 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
       ? []
       : [{ organization_id: organizationId, key: idempotency.key, request_hash: idempotency.requestHash, response: idempotency.response }],
   );
+  const profiles = insertions.flatMap(({ organizationId, profile }) =>
+    profile === null ? [] : [{ organization_id: organizationId, ...profile }],
+  );
   await INSERT.run(on, [
     JSON.stringify(nodeClaims(insertions)),
     JSON.stringify(gpuClaims(insertions)),
@@ -156,6 +174,7 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
     vms.length,
     // Against an environment that is deleted at this very moment.
     [...new Set(insertions.map(({ environmentId }) => environmentId))],
+    JSON.stringify(profiles),
   ]);
 }
 
@@ -183,6 +202,7 @@ function rows(insertion: VmInsertion): object[] {
     callback_body: vm.callbackBody,
     keys: insertion.keys,
     labels: insertion.labels,
+    rules: insertion.rules,
   }));
 }
 

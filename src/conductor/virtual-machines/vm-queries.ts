@@ -121,6 +121,11 @@ function filter(organizationId: OrganizationId, query: ListVmsQuery): { conditio
     else if (/^\d+$/.test(query.environment)) add((p) => `e.id::text = ${p}`, query.environment);
     else add((p) => `e.name ILIKE ${p}`, containing(query.environment));
   }
+  if (query.exclude_firewalls !== undefined)
+    add(
+      (p) => `NOT EXISTS (SELECT 1 FROM firewall_attachment a WHERE a.virtual_machine_id = vm.id AND a.firewall_id = ANY(${p}))`,
+      query.exclude_firewalls,
+    );
   for (const label of query.label ?? [])
     add((p) => `EXISTS (SELECT 1 FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id AND l.label = ${p})`, label);
   return { conditions, parameters };

@@ -11,8 +11,8 @@ import type { DesiredPower } from '../../protocol/task.js';
 /** `nothing`: no report yet. */
 export type Observed = 'nothing' | ObservedState;
 
-/** What was last asked of the VM. */
-export type Operation = 'create' | 'start' | 'stop' | 'hard-reboot' | 'delete';
+/** What was last asked of the VM; `update`: a change of its network or devices, which shows in no status. */
+export type Operation = 'create' | 'start' | 'stop' | 'hard-reboot' | 'hibernate' | 'hibernate-restore' | 'resize' | 'update' | 'delete';
 
 export type VmStatus =
   | 'CREATING'
@@ -21,6 +21,10 @@ export type VmStatus =
   | 'STARTING'
   | 'STOPPING'
   | 'REBOOTING'
+  | 'HIBERNATING'
+  | 'HIBERNATED'
+  | 'RESTORING'
+  | 'RESIZING'
   | 'SHUTOFF'
   | 'ERROR'
   | 'DELETING'
@@ -34,6 +38,7 @@ const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>
     running: 'ACTIVE',
     // The guest switched itself off.
     stopped: 'SHUTOFF',
+    hibernated: 'HIBERNATED',
     absent: 'ERROR',
     failed: 'ERROR',
   },
@@ -42,6 +47,17 @@ const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>
     building: 'BUILD',
     running: 'ACTIVE',
     stopped: 'SHUTOFF',
+    hibernated: 'HIBERNATED',
+    absent: 'ERROR',
+    failed: 'ERROR',
+  },
+  hibernated: {
+    nothing: 'CREATING',
+    building: 'BUILD',
+    // Somebody started it on its node.
+    running: 'ACTIVE',
+    stopped: 'SHUTOFF',
+    hibernated: 'HIBERNATED',
     absent: 'ERROR',
     failed: 'ERROR',
   },
@@ -50,6 +66,7 @@ const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>
     building: 'DELETING',
     running: 'DELETING',
     stopped: 'DELETING',
+    hibernated: 'DELETING',
     absent: 'DELETED',
     // A removal that failed is shown; deleting again tries again.
     failed: 'ERROR',
@@ -57,10 +74,13 @@ const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>
 };
 
 /** A creation is on its way through what is observed: CREATING, then BUILD. */
-const UNDER_WAY: Readonly<Record<Exclude<Operation, 'create'>, VmStatus>> = {
+const UNDER_WAY: Readonly<Record<Exclude<Operation, 'create' | 'update'>, VmStatus>> = {
   start: 'STARTING',
   stop: 'STOPPING',
   'hard-reboot': 'REBOOTING',
+  hibernate: 'HIBERNATING',
+  'hibernate-restore': 'RESTORING',
+  resize: 'RESIZING',
   delete: 'DELETING',
 };
 
@@ -74,7 +94,8 @@ export interface StatusInput {
 
 export function deriveStatus(vm: StatusInput): VmStatus {
   const settled = vm.observedGeneration >= vm.generation;
-  return settled || vm.operation === 'create' ? SETTLED[vm.desiredPower][vm.observed] : UNDER_WAY[vm.operation];
+  const unshown = vm.operation === 'create' || vm.operation === 'update';
+  return settled || unshown ? SETTLED[vm.desiredPower][vm.observed] : UNDER_WAY[vm.operation as keyof typeof UNDER_WAY];
 }
 
 /** Infrahub's `power_state` and `vm_state` beside the status; null before the VM first ran. */
@@ -84,6 +105,8 @@ export function powerAndVmState(observed: Observed): { power_state: string | nul
       return { power_state: 'RUNNING', vm_state: 'active' };
     case 'stopped':
       return { power_state: 'SHUTDOWN', vm_state: 'stopped' };
+    case 'hibernated':
+      return { power_state: 'HIBERNATED', vm_state: 'hibernated' };
     case 'failed':
       return { power_state: 'NOSTATE', vm_state: 'error' };
     case 'nothing':
@@ -94,12 +117,12 @@ export function powerAndVmState(observed: Observed): { power_state: string | nul
 }
 
 /** What a user can ask of a VM that is there. */
-export type VmAction = Exclude<Operation, 'create'>;
+export type VmAction = Exclude<Operation, 'create' | 'update'>;
 
 interface ActionRule {
   /** In all other states it is refused with 400. */
   readonly allowedIn: readonly VmStatus[];
-  readonly desiredPower: DesiredPower;
+  readonly desiredPower: DesiredPower | 'as it is';
 }
 
 /** As Infrahub has it, and deleting at any time but while the VM is being made; again what is on its way out is no error. */
@@ -107,8 +130,23 @@ export const ACTIONS: Readonly<Record<VmAction, ActionRule>> = {
   start: { allowedIn: ['SHUTOFF'], desiredPower: 'running' },
   stop: { allowedIn: ['ACTIVE', 'ERROR'], desiredPower: 'stopped' },
   'hard-reboot': { allowedIn: ['ACTIVE', 'ERROR'], desiredPower: 'running' },
+  hibernate: { allowedIn: ['ACTIVE'], desiredPower: 'hibernated' },
+  'hibernate-restore': { allowedIn: ['HIBERNATED'], desiredPower: 'running' },
+  resize: { allowedIn: ['ACTIVE', 'SHUTOFF'], desiredPower: 'as it is' },
   delete: {
-    allowedIn: ['ACTIVE', 'SHUTOFF', 'ERROR', 'STARTING', 'STOPPING', 'REBOOTING', 'DELETING'],
+    allowedIn: [
+      'ACTIVE',
+      'SHUTOFF',
+      'HIBERNATED',
+      'ERROR',
+      'STARTING',
+      'STOPPING',
+      'REBOOTING',
+      'HIBERNATING',
+      'RESTORING',
+      'RESIZING',
+      'DELETING',
+    ],
     desiredPower: 'absent',
   },
 };
@@ -116,6 +154,13 @@ export const ACTIONS: Readonly<Record<VmAction, ActionRule>> = {
 /** @param placed whether it has a place on a node; without one, it can only be deleted. */
 export const isAllowed = (action: VmAction, status: VmStatus, placed: boolean): boolean =>
   ACTIONS[action].allowedIn.includes(status) && (placed || action === 'delete');
+
+/** What the VM's power shall be for the action: a VM that is off stays off through a resize. */
+export function desiredPowerFor(action: VmAction, status: VmStatus): DesiredPower {
+  const { desiredPower } = ACTIONS[action];
+  if (desiredPower !== 'as it is') return desiredPower;
+  return status === 'SHUTOFF' ? 'stopped' : 'running';
+}
 
 export const allowedActions = (status: VmStatus, placed: boolean): VmAction[] =>
   (Object.keys(ACTIONS) as VmAction[]).filter((action) => isAllowed(action, status, placed));

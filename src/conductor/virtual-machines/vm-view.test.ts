@@ -13,6 +13,8 @@ const ROW: VmRow = {
   fault: null,
   fixed_ip: null,
   floating_ip: null,
+  floating_ip_change: null,
+  security_rules: [],
   callback_url: null,
   port_randomization: true,
   created_at: new Date('2026-01-31T12:00:00.987Z'),
@@ -21,6 +23,7 @@ const ROW: VmRow = {
   flavor: { id: 4, name: 'tiny-1', cpu: 1, ram_mib: 256, disk: 1, gpu: '', gpu_count: 0 },
   image_name: 'debian',
   key_names: ['first', 'second'],
+  volume_attachments: [],
   labels: ['a'],
 };
 
@@ -56,6 +59,23 @@ describe('a VM as the API shows it', () => {
     expect(renderVm(withAddress)).toMatchObject({ floating_ip_status: 'ATTACHING', requires_public_ip: true });
     for (const status of ['ACTIVE', 'SHUTOFF'] as const)
       expect(renderVm({ ...withAddress, status }).floating_ip_status).toBe('ATTACHED');
+  });
+
+  it('says how far a floating IP is that comes or goes while it lives', () => {
+    const active = { ...ROW, status: 'ACTIVE', floating_ip: '198.51.100.7' } as const;
+    expect(renderVm({ ...active, floating_ip_change: 'ATTACHING' }).floating_ip_status).toBe('ATTACHING');
+    expect(renderVm({ ...active, floating_ip_change: 'DETACHING' }).floating_ip_status).toBe('DETACHING');
+  });
+
+  it('shows its security rules from when it is being built', () => {
+    const rule = { id: 9, direction: 'ingress', protocol: 'tcp', ethertype: 'IPv4', remote_ip_prefix: '0.0.0.0/0' };
+    const row = { ...rule, port_range_min: 22, port_range_max: 22, created_at: '2026-01-31T12:00:00.987+00:00' };
+    const security_rules = [{ ...row, confirmed: true }, { ...row, id: 10, confirmed: false }];
+    expect(renderVm({ ...ROW, security_rules }).security_rules).toEqual([]);
+    expect(renderVm({ ...ROW, status: 'ACTIVE', security_rules }).security_rules).toEqual([
+      { ...row, status: 'SUCCESS', created_at: '2026-01-31T12:00:00' },
+      { ...row, id: 10, status: 'pending', created_at: '2026-01-31T12:00:00' },
+    ]);
   });
 
   it('does not share its lists with the row', () => {

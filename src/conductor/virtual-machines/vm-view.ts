@@ -6,7 +6,9 @@ import type { EnvironmentId, OrganizationId, VmId, VmUuid } from '../../protocol
 import { FLAVOR_FEATURES } from '../catalog/flavor.responses.js';
 import type { GreenStatus } from '../catalog/region.entity.js';
 import { apiTime } from '../http/envelope.js';
+import { ruleFields, type SecurityRuleRow } from '../security-rules/security-rule.dto.js';
 import type { InstanceFields } from './vm.dto.js';
+import { renderVmAttachment, SELECT_VM_ATTACHMENTS, type VmAttachmentRow } from '../volumes/volume-view.js';
 import { allowedActions, powerAndVmState, type Observed, type VmStatus } from './vm-status.js';
 
 export interface EnvironmentFacts {
@@ -38,6 +40,9 @@ export interface VmRow {
   readonly fault: string | null;
   readonly fixed_ip: string | null;
   readonly floating_ip: string | null;
+  /** How far the last attaching or detaching is; null once its node has confirmed it. */
+  readonly floating_ip_change: 'ATTACHING' | 'DETACHING' | null;
+  readonly security_rules: readonly SecurityRuleRow[];
   readonly callback_url: string | null;
   readonly port_randomization: boolean;
   readonly created_at: Date;
@@ -47,12 +52,21 @@ export interface VmRow {
   readonly image_name: string;
   readonly key_names: readonly string[];
   readonly labels: readonly string[];
+  readonly volume_attachments: readonly VmAttachmentRow[];
 }
 
 /** Everything `renderVm` needs, to be followed by a WHERE clause over `vm`, `e` (environment) and `r` (region). */
 export const SELECT_VM = `
   SELECT vm.id, vm.uuid, vm.organization_id, vm.name, vm.status, vm.observed, vm.fault, vm.fixed_ip,
-         ip.address AS floating_ip, vm.callback_url, vm.port_randomization, vm.created_at, vm.reachable_at,
+         ip.address AS floating_ip,
+         CASE WHEN ip.changed_for IS DISTINCT FROM vm.id THEN NULL WHEN ip.detaching THEN 'DETACHING'
+              WHEN ip.changed_generation > vm.observed_generation THEN 'ATTACHING' END AS floating_ip_change,
+         coalesce((SELECT json_agg(json_build_object('id', s.id, 'direction', s.direction, 'protocol', s.protocol,
+                     'ethertype', s.ethertype, 'remote_ip_prefix', s.remote_ip_prefix, 'port_range_min', s.port_range_min,
+                     'port_range_max', s.port_range_max, 'created_at', s.created_at,
+                     'confirmed', s.generation <= vm.observed_generation AND vm.observed IN ('running', 'stopped')) ORDER BY s.id)
+                     FROM security_rule s WHERE s.virtual_machine_id = vm.id), '[]') AS security_rules,
+         vm.callback_url, vm.port_randomization, vm.created_at, vm.reachable_at,
          json_build_object('id', e.id, 'name', e.name, 'region', r.name, 'green_status', r.green_status) AS environment,
          json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk,
                            'gpu', f.gpu, 'gpu_count', f.gpu_count) AS flavor,
@@ -61,7 +75,8 @@ export const SELECT_VM = `
          ARRAY(SELECT k.name FROM virtual_machine_keypair k WHERE k.virtual_machine_id = vm.id ORDER BY k.position)
            AS key_names,
          ARRAY(SELECT l.label FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id ORDER BY l.label)
-           AS labels
+           AS labels,
+         ${SELECT_VM_ATTACHMENTS} AS volume_attachments
     FROM virtual_machine vm
     JOIN environment e ON e.id = vm.environment_id
     JOIN region r ON r.id = e.region_id
@@ -71,7 +86,7 @@ export const SELECT_VM = `
 
 export function renderVm(vm: VmRow): InstanceFields {
   const { environment, flavor } = vm;
-  const settled = vm.status === 'ACTIVE' || vm.status === 'SHUTOFF';
+  const settled = vm.status === 'ACTIVE' || vm.status === 'SHUTOFF' || vm.status === 'HIBERNATED';
   return {
     id: vm.id,
     name: vm.name,
@@ -103,12 +118,12 @@ export function renderVm(vm: VmRow): InstanceFields {
     labels: [...vm.labels],
     fixed_ip: vm.fixed_ip,
     floating_ip: vm.floating_ip,
-    floating_ip_status: vm.floating_ip === null ? 'NO FLOATING IP' : settled ? 'ATTACHED' : 'ATTACHING',
+    floating_ip_status: vm.floating_ip === null ? 'NO FLOATING IP' : (vm.floating_ip_change ?? (settled ? 'ATTACHED' : 'ATTACHING')),
     requires_public_ip: vm.floating_ip !== null,
     port_randomization: vm.port_randomization,
     port_randomization_status: vm.floating_ip === null ? 'NO_FLOATING_IP' : 'DISABLED',
-    security_rules: [],
-    volume_attachments: [],
+    security_rules: vm.status === 'CREATING' ? [] : vm.security_rules.map(ruleFields),
+    volume_attachments: vm.volume_attachments.map(renderVmAttachment),
     features: { green_status: environment.green_status, network_optimised: false },
     callback_url: vm.callback_url,
     contract_id: null,

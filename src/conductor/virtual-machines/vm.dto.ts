@@ -15,6 +15,7 @@ import {
   Max,
   MaxLength,
   Min,
+  ValidateNested,
 } from 'class-validator';
 import { FlavorFeatures } from '../catalog/flavor.responses.js';
 import type { GreenStatus } from '../catalog/region.entity.js';
@@ -22,6 +23,9 @@ import { Envelope, PagedEnvelope } from '../http/envelope.js';
 import { SearchQuery } from '../http/page-query.js';
 import { IsQueryBoolean } from '../http/query-boolean.js';
 import { MaxBytes } from '../http/max-bytes.js';
+import { ProfileObjectFields } from '../profiles/profile.requests.js';
+import { CreateSecurityRulePayload, SecurityGroupRuleFields } from '../security-rules/security-rule.dto.js';
+import { AttachmentOfVm } from '../volumes/volume.responses.js';
 import { VM_NAME_PATTERN, VM_NAME_RULE } from './vm-names.js';
 import type { VmAction, VmStatus } from './vm-status.js';
 
@@ -98,6 +102,12 @@ export class CreateInstancesPayload {
   @MaxLength(250)
   callback_url?: string;
 
+  @ApiPropertyOptional({ description: 'Keeps this request as a profile too, under this name.' })
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => ProfileObjectFields)
+  profile?: ProfileObjectFields;
+
   @ApiPropertyOptional({ default: false })
   @IsOptional()
   @IsBoolean()
@@ -113,11 +123,13 @@ export class CreateInstancesPayload {
   @IsIn([false], { message: 'create_bootable_volume: bootable volumes are not offered yet; leave it out' })
   create_bootable_volume?: false;
 
-  @ApiPropertyOptional({ type: [Object], maxItems: 0, description: 'Security rules are not offered yet.' })
+  @ApiPropertyOptional({ type: [CreateSecurityRulePayload], maxItems: 50, description: 'Beside those that every VM has.' })
   @IsOptional()
   @IsArray()
-  @ArrayMaxSize(0, { message: 'security_rules: security rules are not offered yet; leave them out' })
-  security_rules?: never[];
+  @ArrayMaxSize(50)
+  @ValidateNested({ each: true })
+  @Type(() => CreateSecurityRulePayload)
+  security_rules?: CreateSecurityRulePayload[];
 }
 
 export class EditLabelPayload {
@@ -148,10 +160,13 @@ export class ListVmsQuery extends SearchQuery {
   @IsQueryBoolean()
   exact_environment_match?: boolean;
 
-  @ApiPropertyOptional({ type: [Number], description: 'Ids of firewalls, repeated or separated by commas.' })
+  @ApiPropertyOptional({ type: [Number], description: 'VMs that none of these firewalls is attached to; ids, repeated or separated by commas.' })
   @IsOptional()
   @Transform(({ value }) => [value].flat().flatMap((item: string) => String(item).split(',')).map(Number))
+  @ArrayMaxSize(100)
   @IsInt({ each: true })
+  @Min(1, { each: true })
+  @Max(2 ** 31 - 1, { each: true })
   exclude_firewalls?: number[];
 
   @ApiPropertyOptional({ type: [String], description: 'VMs that carry all of these labels. An addition of Baton.' })
@@ -277,7 +292,7 @@ export class InstanceFields {
   @ApiProperty({ type: String, nullable: true })
   floating_ip: string | null;
 
-  @ApiProperty({ enum: ['NO FLOATING IP', 'ATTACHING', 'ATTACHED'] })
+  @ApiProperty({ enum: ['NO FLOATING IP', 'ATTACHING', 'ATTACHED', 'DETACHING'] })
   floating_ip_status: string;
 
   @ApiProperty()
@@ -289,11 +304,11 @@ export class InstanceFields {
   @ApiProperty({ enum: ['NO_FLOATING_IP', 'DISABLED'] })
   port_randomization_status: string;
 
-  @ApiProperty({ type: [Object] })
-  security_rules: object[];
+  @ApiProperty({ type: [SecurityGroupRuleFields], description: 'Its own; those of its firewalls hold too. Empty while CREATING.' })
+  security_rules: SecurityGroupRuleFields[];
 
-  @ApiProperty({ type: [Object] })
-  volume_attachments: object[];
+  @ApiProperty({ type: [AttachmentOfVm], description: 'Those that have not ended.' })
+  volume_attachments: AttachmentOfVm[];
 
   @ApiProperty()
   features: GreenFeatures;

@@ -7,6 +7,7 @@
  */
 import { XMLParser } from 'fast-xml-parser';
 import type { ImageFormat } from '../../images/image-header.js';
+import type { SecurityRuleSpec } from '../../../protocol/security-rule.js';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './calls.js';
 import { renderXml, type XmlTree } from './xml.js';
 
@@ -20,8 +21,12 @@ export interface InstanceMetadata {
   readonly incarnationId: number;
   readonly fixedIp: string;
   readonly floatingIp?: string;
+  /** Absent where a worker from before security rules made the domain. */
+  readonly rules?: readonly SecurityRuleSpec[];
   /** How often its owner had it reset: what the port's `reset` compares with. */
   readonly resets: number;
+  /** The change of flavor that the domain was last made for: what the port's `isOutgrown` compares with. */
+  readonly resizes: number;
   /** PCI addresses of the host's GPUs that this VM holds. */
   readonly gpuAddresses: readonly string[];
 }
@@ -38,7 +43,7 @@ export interface DomainDescription {
   readonly seedUrl?: string;
   readonly kernel?: { readonly path: string; readonly initrd?: string; readonly arguments?: string };
   readonly disk?: { readonly overlay: string; readonly base: string; readonly baseFormat: ImageFormat };
-  readonly interface?: { readonly mac: string; readonly network: string };
+  readonly interface?: { readonly mac: string; readonly tap: string; readonly network: string };
   readonly consoleLog: string;
   /** What a reset of the guest does; the probe wants to see it as an end. */
   readonly onReboot: 'restart' | 'destroy';
@@ -127,7 +132,10 @@ export function domainXml(description: DomainDescription): string {
             '@type': 'network',
             mac: { '@address': description.interface.mac },
             source: { '@network': description.interface.network },
+            target: { '@dev': description.interface.tap },
             model: { '@type': 'virtio' },
+            // Guests reach each other by the host alone, where the security rules are.
+            port: { '@isolated': 'yes' },
           },
         }),
         serial: { '@type': 'file', source: { '@path': consoleLog, '@append': 'on' }, target: { '@port': '0' } },
@@ -151,13 +159,15 @@ function instanceElement(instance: InstanceMetadata): XmlTree {
   };
 }
 
-function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, resets, gpuAddresses }: InstanceMetadata): XmlTree {
+function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, rules, resets, resizes, gpuAddresses }: InstanceMetadata): XmlTree {
   return {
     '@node': node,
     '@incarnation': String(incarnationId),
     '@fixed-ip': fixedIp,
     ...(floatingIp && { '@floating-ip': floatingIp }),
+    ...(rules && { '@rules': JSON.stringify(rules) }),
     ...(resets > 0 && { '@resets': String(resets) }),
+    ...(resizes > 0 && { '@resizes': String(resizes) }),
     ...(gpuAddresses.length > 0 && { '@gpus': gpuAddresses.join(' ') }),
   };
 }
@@ -185,7 +195,9 @@ export function parseInstance(metadata: string | undefined): InstanceMetadata | 
     incarnationId,
     fixedIp: instance['fixed-ip'] ?? '',
     floatingIp: instance['floating-ip'] || undefined,
+    rules: instance.rules === undefined ? undefined : (JSON.parse(instance.rules) as SecurityRuleSpec[]),
     resets: Number(instance.resets ?? 0),
+    resizes: Number(instance.resizes ?? 0),
     gpuAddresses: (instance.gpus ?? '').split(' ').filter(Boolean),
   };
 }

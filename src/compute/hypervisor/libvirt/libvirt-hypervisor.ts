@@ -8,8 +8,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
-import type { IncarnationId, VmUuid } from '../../../protocol/ids.js';
+import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
+import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
 import type { VmSpec } from '../../../protocol/task.js';
+import type { VolumeSpec } from '../../../protocol/volume.js';
 import { ensureBootFile } from '../../disks/boot-file.js';
 import { ensureOverlay } from '../../disks/overlay-disk.js';
 import { ImageCache } from '../../images/image-cache.js';
@@ -17,13 +19,16 @@ import { inspectImage } from '../../images/image-header.js';
 import { refuseAddressOfHost } from '../../network/floating-addresses.js';
 import { NodeNetwork } from '../../network/node-network.js';
 import { SerialQueue } from '../../network/serial-queue.js';
-import { macOf } from '../../network/subnet.js';
+import { matchesOf } from '../../network/security-rules.js';
+import { macOf, tapOf } from '../../network/subnet.js';
 import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { probeAcceleration } from './acceleration-probe.js';
 import { LibvirtCallError, type DomainRecord } from './calls.js';
+import { consoleTail } from './console-file.js';
 import { LibvirtConnection } from './connection.js';
 import { DataFolder } from './data-folder.js';
 import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata } from './domain-document.js';
+import { DomainVolumes } from './domain-volumes.js';
 import { freeGpuAddresses } from './gpu-devices.js';
 import { openKvmDevice } from './kvm-device.js';
 import type { LibvirtHypervisorOptions } from './options.js';
@@ -47,6 +52,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly connection: LibvirtConnection;
   private readonly data: DataFolder;
   private readonly images: ImageCache;
+  private readonly volumes: DomainVolumes;
   private readonly watch = new PowerWatch();
   private readonly gpuClaims = new SerialQueue();
   private accelerator: Accelerator = { kind: 'tcg' };
@@ -61,8 +67,9 @@ export class LibvirtHypervisor implements Hypervisor {
       },
       log,
     );
-    this.network = new NodeNetwork(options.network, this.connection, log);
+    this.network = new NodeNetwork(options.network, options.metadataBaseUrl, this.connection, log);
     this.data = new DataFolder(options.dataFolder);
+    this.volumes = new DomainVolumes(this.connection, this.data, log);
     this.images = new ImageCache({ folder: this.data.images, conductorUrl, conductorHeaders, log });
   }
 
@@ -118,8 +125,8 @@ export class LibvirtHypervisor implements Hypervisor {
       const present = await this.anyDomain(identity.vmUuid);
       if (present && present.instance.incarnationId !== identity.incarnationId) {
         await this.removeDomain(identityOf(present));
-      } else if (present?.state === 'running') {
-        await this.changeFloatingIp(present, spec.floatingIp);
+      } else if (present && present.state !== 'stopped') {
+        await this.changeGuestNetwork(present, spec);
         return { fixedIp: present.instance.fixedIp };
       }
       if (spec.floatingIp) await refuseAddressOfHost(spec.floatingIp, this.options.network.bridge);
@@ -139,13 +146,20 @@ export class LibvirtHypervisor implements Hypervisor {
           memoryMib: spec.memoryMib,
           seedUrl: `${baseUrl}/metadata/${metadataToken}/${identity.vmUuid}/`,
           ...files,
-          interface: { mac: macOf(identity.vmUuid), network: this.options.network.name },
+          interface: { mac: macOf(identity.vmUuid), tap: tapOf(identity.vmUuid), network: this.options.network.name },
           onReboot: 'restart',
         });
         await this.connection.call('defineDomain', xml);
       });
-      await this.applyMappings();
+      await this.applyNetwork();
       return { fixedIp };
+    });
+  }
+
+  isOutgrown(identity: DomainIdentity, { resizes = 0 }: VmSpec): Promise<boolean> {
+    return this.explained('The hardware of the virtual machine cannot be read', async () => {
+      const domain = await this.domainOf(identity);
+      return domain !== undefined && domain.instance.resizes < resizes;
     });
   }
 
@@ -153,25 +167,36 @@ export class LibvirtHypervisor implements Hypervisor {
     return this.work(identity, 'The virtual machine cannot be started', async () => {
       const domain = await this.domainOf(identity);
       if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
-      if (domain.state === 'stopped') await this.connection.call('startDomain', identity.vmUuid);
+      if (domain.state !== 'running') await this.connection.call('startDomain', identity.vmUuid);
+    });
+  }
+
+  hibernate(identity: DomainIdentity): Promise<void> {
+    return this.work(identity, 'The virtual machine cannot be hibernated', async () => {
+      const domain = await this.domainOf(identity);
+      if (!domain || domain.state === 'hibernated') return;
+      const { gpuAddresses } = domain.instance;
+      if (domain.state === 'running') {
+        // No hypervisor can save what is in a GPU that was passed through.
+        if (gpuAddresses.length > 0) await this.shutDown(identity);
+        else await this.connection.call('saveMemory', identity.vmUuid);
+      }
+      if (gpuAddresses.length > 0)
+        await this.connection.call('setMetadata', identity.vmUuid, instanceXml({ ...domain.instance, gpuAddresses: [] }));
     });
   }
 
   stop(identity: DomainIdentity): Promise<void> {
     return this.work(identity, 'The virtual machine cannot be stopped', async () => {
-      const startedAt = Date.now();
-      const limit = this.options.shutdownTimeoutMs ?? DEFAULT_SHUTDOWN_TIMEOUT_MS;
-      let pressedAt = -Infinity;
-      while (Date.now() - startedAt < limit) {
-        if ((await this.domainOf(identity))?.state !== 'running') return;
-        if (Date.now() - pressedAt >= PRESS_AGAIN_MS) {
-          pressedAt = Date.now();
-          await this.pressPowerButton(identity);
-        }
-        await delay(LOOK_EVERY_MS);
-      }
-      this.options.log.info({ vm: identity.vmUuid, limit }, 'the guest did not shut down in time: powering it off');
-      await this.connection.call('powerOff', identity.vmUuid);
+      if ((await this.domainOf(identity))?.state === 'hibernated') await this.connection.call('dropSavedMemory', identity.vmUuid);
+      await this.shutDown(identity);
+    });
+  }
+
+  changeNetwork(identity: DomainIdentity, spec: VmSpec): Promise<void> {
+    return this.work(identity, 'The network of the virtual machine cannot be changed', async () => {
+      const domain = await this.domainOf(identity);
+      if (domain) await this.changeGuestNetwork(domain, spec);
     });
   }
 
@@ -182,6 +207,24 @@ export class LibvirtHypervisor implements Hypervisor {
       await this.connection.call('resetDomain', identity.vmUuid);
       // Afterwards: a crash in between resets it once more, which is better than not at all.
       await this.connection.call('setMetadata', identity.vmUuid, instanceXml({ ...domain.instance, resets: times }));
+    });
+  }
+
+  consoleLog(identity: DomainIdentity, bytes: number): Promise<Buffer> {
+    return consoleTail(this.data.filesOf(identity).consoleLog, bytes);
+  }
+
+  setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[]): Promise<void> {
+    return this.work(identity, 'The volumes of the virtual machine cannot be changed', async () => {
+      const domain = await this.domainOf(identity);
+      if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
+      await this.volumes.set(identity.vmUuid, domain.state === 'running', volumes);
+    });
+  }
+
+  removeVolume(uuid: VolumeUuid): Promise<void> {
+    return this.explained('The volume cannot be removed', async () => {
+      await this.volumes.remove(uuid, (await this.ownDomains()).map((domain) => domain.uuid));
     });
   }
 
@@ -204,7 +247,7 @@ export class LibvirtHypervisor implements Hypervisor {
     // The address goes with the VM's UUID: another life of it on this node needs it still.
     const otherLife = own && own.instance.incarnationId !== identity.incarnationId;
     if (!otherLife) await this.network.release(identity.vmUuid);
-    await this.applyMappings();
+    await this.applyNetwork();
   }
 
   private async prepareFiles(identity: DomainIdentity, { image, diskGib }: VmSpec) {
@@ -225,11 +268,31 @@ export class LibvirtHypervisor implements Hypervisor {
     };
   }
 
-  private async changeFloatingIp(domain: OwnDomain, floatingIp: string | undefined): Promise<void> {
-    if (domain.instance.floatingIp === floatingIp) return this.applyMappings();
-    if (floatingIp) await refuseAddressOfHost(floatingIp, this.options.network.bridge);
-    await this.connection.call('setMetadata', domain.uuid, instanceXml({ ...domain.instance, floatingIp }));
-    await this.applyMappings();
+  private async changeGuestNetwork({ uuid, instance }: OwnDomain, { floatingIp, rules }: VmSpec): Promise<void> {
+    const changed = instanceXml({ ...instance, floatingIp, rules });
+    if (changed !== instanceXml(instance)) {
+      if (floatingIp && floatingIp !== instance.floatingIp) await refuseAddressOfHost(floatingIp, this.options.network.bridge);
+      matchesOf(rules ?? [], 'ingress');
+      matchesOf(rules ?? [], 'egress');
+      await this.connection.call('setMetadata', uuid, changed);
+    }
+    await this.applyNetwork();
+  }
+
+  private async shutDown(identity: DomainIdentity): Promise<void> {
+    const startedAt = Date.now();
+    const limit = this.options.shutdownTimeoutMs ?? DEFAULT_SHUTDOWN_TIMEOUT_MS;
+    let pressedAt = -Infinity;
+    while (Date.now() - startedAt < limit) {
+      if ((await this.domainOf(identity))?.state !== 'running') return;
+      if (Date.now() - pressedAt >= PRESS_AGAIN_MS) {
+        pressedAt = Date.now();
+        await this.pressPowerButton(identity);
+      }
+      await delay(LOOK_EVERY_MS);
+    }
+    this.options.log.info({ vm: identity.vmUuid, limit }, 'the guest did not shut down in time: powering it off');
+    await this.connection.call('powerOff', identity.vmUuid);
   }
 
   private async pressPowerButton({ vmUuid }: DomainIdentity): Promise<void> {
@@ -254,7 +317,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private async prepareNetwork(): Promise<void> {
     await this.network.ensure();
-    await this.applyMappings();
+    await this.applyNetwork();
   }
 
   /** After a lost connection: the network may be gone and events of the meantime are lost. */
@@ -271,10 +334,10 @@ export class LibvirtHypervisor implements Hypervisor {
     if (own) this.watch.observe(observationOf(own));
   }
 
-  private applyMappings(): Promise<void> {
-    return this.network.applyMappings(async () =>
-      (await this.ownDomains()).flatMap(({ instance: { fixedIp, floatingIp } }) =>
-        floatingIp ? [{ fixedIp, floatingIp }] : [],
+  private applyNetwork(): Promise<void> {
+    return this.network.apply(async () =>
+      (await this.ownDomains()).flatMap(({ uuid, instance: { fixedIp, floatingIp, rules = DEFAULT_RULES } }) =>
+        fixedIp ? [{ vmUuid: uuid, fixedIp, floatingIp, rules }] : [],
       ),
     );
   }
@@ -286,11 +349,11 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private instanceOf(
     { incarnationId }: DomainIdentity,
-    { floatingIp, resets = 0 }: VmSpec,
+    { floatingIp, rules, resets = 0, resizes = 0 }: VmSpec,
     fixedIp: string,
     gpuAddresses: readonly string[],
   ): InstanceMetadata {
-    return { node: this.options.node, incarnationId, fixedIp, floatingIp, resets, gpuAddresses };
+    return { node: this.options.node, incarnationId, fixedIp, floatingIp, rules, resets, resizes, gpuAddresses };
   }
 
   private async ownDomains(): Promise<OwnDomain[]> {

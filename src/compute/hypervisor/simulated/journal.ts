@@ -8,17 +8,26 @@
  */
 import { mkdir, open, readFile, rename, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { IncarnationId, VmUuid } from '../../../protocol/ids.js';
+import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem } from '../../../protocol/node.js';
+import type { VmSpec } from '../../../protocol/task.js';
 
 export interface SimulatedDomain {
   readonly vmUuid: VmUuid;
   readonly incarnationId: IncarnationId;
   readonly state: InventoryItem['state'];
   readonly fixedIp: string;
+  /** Missing from journals of former versions. */
+  readonly name?: string;
   /** How often it was reset. */
   readonly resets: number;
+  readonly volumes?: readonly VolumeUuid[];
+  /** Absent where a worker of the version before made it. */
+  readonly hardware?: SimulatedHardware;
 }
+
+/** What the domain was made of. */
+export type SimulatedHardware = Pick<VmSpec, 'vcpus' | 'memoryMib' | 'diskGib' | 'gpu' | 'floatingIp' | 'rules' | 'resizes'>;
 
 type Line = SimulatedDomain | { readonly vmUuid: VmUuid; readonly removed: true };
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HypervisorError } from '../hypervisor.js';
 
-export type SimulatedCall = 'state' | 'define' | 'start' | 'stop' | 'reset' | 'remove' | 'inventory';
+export type SimulatedCall = 'state' | 'define' | 'start' | 'stop' | 'hibernate' | 'changeNetwork' | 'reset' | 'remove' | 'setVolumes' | 'removeVolume' | 'inventory' | 'consoleLog';
 
 export type Misbehaviour =
   /** Does not do its work, for good. */

@@ -7,14 +7,17 @@
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../../../config/settings.js';
-import type { VmUuid } from '../../../protocol/ids.js';
+import type { VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { VmSpec } from '../../../protocol/task.js';
+import type { VolumeSpec } from '../../../protocol/volume.js';
 import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { AddressPool } from './address-pool.js';
 import { Journal, type SimulatedDomain } from './journal.js';
 import { misbehave, type Misbehaviours } from './misbehaviour.js';
+import { simulatedConsole } from './simulated-console.js';
 
 export interface SimulatedHypervisorOptions {
   readonly journalPath: string;
@@ -81,13 +84,18 @@ export class SimulatedHypervisor implements Hypervisor {
     const present = this.find(identity);
     if (present) {
       // Like a domain, a running one takes the new specification when it is next started.
-      if (goesOn && present.state === 'stopped') await this.put({ ...present, resets: spec.resets ?? 0 });
+      if (goesOn && present.state === 'stopped') await this.put({ ...present, ...madeOf(spec) });
+      else if (goesOn) await this.changeGuestNetwork(present, spec);
       return { fixedIp: present.fixedIp };
     }
     // Another life of the VM leaves its address to this one, as the lease of its MAC would.
     const fixedIp = this.domains.get(identity.vmUuid)?.fixedIp ?? this.addresses.take();
-    if (goesOn) await this.put({ ...pick(identity), state: 'stopped', fixedIp, resets: spec.resets ?? 0 });
+    if (goesOn) await this.put({ ...pick(identity), state: 'stopped', fixedIp, ...madeOf(spec) });
     return { fixedIp };
+  }
+
+  async isOutgrown(identity: DomainIdentity, spec: VmSpec): Promise<boolean> {
+    return (this.find(identity)?.hardware?.resizes ?? 0) < (spec.resizes ?? 0);
   }
 
   async start(identity: DomainIdentity): Promise<void> {
@@ -103,12 +111,39 @@ export class SimulatedHypervisor implements Hypervisor {
     if (await misbehave('stop', this.misbehaviours.stop)) await this.change(identity, 'stopped');
   }
 
+  async hibernate(identity: DomainIdentity): Promise<void> {
+    if (await misbehave('hibernate', this.misbehaviours.hibernate)) await this.change(identity, 'hibernated');
+  }
+
+  async changeNetwork(identity: DomainIdentity, spec: VmSpec): Promise<void> {
+    if (!(await misbehave('changeNetwork', this.misbehaviours.changeNetwork))) return;
+    const domain = this.find(identity);
+    if (domain) await this.changeGuestNetwork(domain, spec);
+  }
+
   async reset(identity: DomainIdentity, times: number): Promise<void> {
     if (!(await misbehave('reset', this.misbehaviours.reset))) return;
     const domain = this.find(identity);
     if (domain?.state !== 'running' || domain.resets >= times) return;
     if (this.options.bootMs) await sleep(this.options.bootMs);
     await this.put({ ...domain, resets: times });
+  }
+
+  async setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[]): Promise<void> {
+    if (!(await misbehave('setVolumes', this.misbehaviours.setVolumes))) return;
+    const domain = this.find(identity);
+    if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
+    for (const { uuid } of volumes) {
+      const holder = this.holderOf(uuid);
+      // As QEMU's lock of the file would have it.
+      if (holder && holder !== domain) throw new HypervisorError('The volume is in use by another virtual machine.', true);
+    }
+    await this.put({ ...domain, volumes: volumes.map(({ uuid }) => uuid) });
+  }
+
+  async removeVolume(uuid: VolumeUuid): Promise<void> {
+    if (!(await misbehave('removeVolume', this.misbehaviours.removeVolume))) return;
+    if (this.holderOf(uuid)) throw new HypervisorError('The volume is in use by a virtual machine.', true);
   }
 
   async remove(identity: DomainIdentity): Promise<void> {
@@ -118,6 +153,14 @@ export class SimulatedHypervisor implements Hypervisor {
     this.domains.delete(present.vmUuid);
     await this.journal.append({ vmUuid: present.vmUuid, removed: true });
     this.addresses.release(present.fixedIp);
+  }
+
+  async consoleLog(identity: DomainIdentity, bytes: number): Promise<Buffer> {
+    if (!(await misbehave('consoleLog', this.misbehaviours.consoleLog))) return Buffer.alloc(0);
+    const domain = this.find(identity);
+    if (!domain) return Buffer.alloc(0);
+    const console = Buffer.from(simulatedConsole(domain));
+    return console.subarray(Math.max(0, console.length - bytes));
   }
 
   onPowerChange(listener: (change: PowerChange) => void): void {
@@ -130,6 +173,21 @@ export class SimulatedHypervisor implements Hypervisor {
     for (const listener of this.listeners) listener({ ...pick(identity), state: 'stopped' });
   }
 
+  /** The domain as it is, for tests that look at what it was made of. */
+  domain(identity: DomainIdentity): SimulatedDomain | undefined {
+    return this.find(identity);
+  }
+
+  /** What the domain has; undefined when there is no domain. */
+  volumesOf(identity: DomainIdentity): readonly VolumeUuid[] | undefined {
+    const domain = this.find(identity);
+    return domain && (domain.volumes ?? []);
+  }
+
+  private holderOf(uuid: VolumeUuid): SimulatedDomain | undefined {
+    return [...this.domains.values()].find(({ volumes }) => volumes?.includes(uuid));
+  }
+
   private find({ vmUuid, incarnationId }: DomainIdentity): SimulatedDomain | undefined {
     const domain = this.domains.get(vmUuid);
     return domain?.incarnationId === incarnationId ? domain : undefined;
@@ -140,6 +198,12 @@ export class SimulatedHypervisor implements Hypervisor {
     if (domain && domain.state !== state) await this.put({ ...domain, state });
   }
 
+  private async changeGuestNetwork(domain: SimulatedDomain, { floatingIp, rules }: VmSpec): Promise<void> {
+    const { hardware } = domain;
+    if (hardware && !isDeepStrictEqual([hardware.floatingIp, hardware.rules], [floatingIp, rules]))
+      await this.put({ ...domain, hardware: { ...hardware, floatingIp, rules } });
+  }
+
   private async put(domain: SimulatedDomain): Promise<void> {
     this.domains.set(domain.vmUuid, domain);
     await this.journal.append(domain);
@@ -147,3 +211,9 @@ export class SimulatedHypervisor implements Hypervisor {
 }
 
 const pick = ({ vmUuid, incarnationId }: DomainIdentity): DomainIdentity => ({ vmUuid, incarnationId });
+
+const madeOf = ({ name, vcpus, memoryMib, diskGib, gpu, floatingIp, rules, resizes, resets = 0 }: VmSpec): Pick<SimulatedDomain, 'name' | 'resets' | 'hardware'> => ({
+  name,
+  resets,
+  hardware: { vcpus, memoryMib, diskGib, gpu, floatingIp, rules, resizes },
+});

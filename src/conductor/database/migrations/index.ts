@@ -1,4 +1,9 @@
 /** Migrations in the order they run. A released one is never edited. */
 import { InitialSchema1764000000000 } from './1764000000000-initial-schema.js';
+import { Volumes1764100000000 } from './1764100000000-volumes.js';
+import { SecurityRules1764200000000 } from './1764200000000-security-rules.js';
+import { Hibernation1764300000000 } from './1764300000000-hibernation.js';
+import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-and-console-logs.js';
+import { MembersRolesQuotas1764400000000 } from './1764400000000-members-roles-quotas.js';
 
-export const MIGRATIONS = [InitialSchema1764000000000];
+export const MIGRATIONS = [InitialSchema1764000000000, Volumes1764100000000, SecurityRules1764200000000, Hibernation1764300000000, MembersRolesQuotas1764400000000, ProfilesAndConsoleLogs1764500000000];

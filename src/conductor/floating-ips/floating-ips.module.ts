@@ -1,0 +1,7 @@
+import { Module } from '@nestjs/common';
+import { TasksModule } from '../tasks/tasks.module.js';
+import { FloatingIpsController } from './floating-ips.controller.js';
+import { FloatingIpsService } from './floating-ips.service.js';
+
+@Module({ imports: [TasksModule], controllers: [FloatingIpsController], providers: [FloatingIpsService] })
+export class FloatingIpsModule {}
