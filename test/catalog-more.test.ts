@@ -99,6 +99,16 @@ describe('the dashboard', () => {
   });
 });
 
+describe('the dashboard of volumes', () => {
+  it('counts the own volumes and their size', async () => {
+    const body = { name: 'counted', environment_name: 'demo', size: 7, volume_type: 'Cloud-SSD' };
+    const { volume } = (await cloud.request('POST', '/v1/core/volumes', body)).body;
+    expect((await get('/v1/core/dashboard')).overview.volume).toEqual({ count: 1, using: 7, cost_per_hour: 0 });
+    await cloud.request('DELETE', `/v1/core/volumes/${volume.id}`);
+    expect((await get('/v1/core/dashboard')).overview.volume).toEqual({ count: 0, using: 0, cost_per_hour: 0 });
+  });
+});
+
 describe('what Baton leaves out', () => {
   it.each([
     ['GET', '/v1/core/clusters', 'Kubernetes clusters'],

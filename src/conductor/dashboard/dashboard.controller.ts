@@ -8,13 +8,17 @@ import { DataSource } from 'typeorm';
 import { DocumentedErrors } from '../http/documented-errors.js';
 import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
-import { DashboardResponse, type InstanceOverview } from './dashboard.responses.js';
+import { DashboardResponse, type InstanceOverview, type VolumeOverview } from './dashboard.responses.js';
 
 const INSTANCES = `
   SELECT count(*)::int AS count, coalesce(sum(f.gpu_count), 0)::int AS gpus, coalesce(sum(f.cpu), 0)::int AS vcpus,
          (coalesce(sum(f.ram_mib), 0) / 1024.0)::float8 AS ram, 0 AS cost_per_hour
     FROM virtual_machine vm JOIN flavor f ON f.id = vm.flavor_id
    WHERE vm.organization_id = $1 AND vm.deleted_at IS NULL`;
+
+const VOLUMES = `
+  SELECT count(*)::int AS count, coalesce(sum(size_gib), 0)::int AS using, 0 AS cost_per_hour
+    FROM volume WHERE organization_id = $1 AND removal_requested_at IS NULL AND deleted_at IS NULL`;
 
 @ApiTags('Dashboard')
 @UseGuards(ApiKeyGuard)
@@ -27,7 +31,10 @@ export class DashboardController {
   @ApiOkResponse({ type: DashboardResponse })
   @DocumentedErrors()
   async get(@Caller() { organizationId }: Principal): Promise<DashboardResponse> {
-    const [instance] = await this.dataSource.query<[InstanceOverview]>(INSTANCES, [organizationId]);
-    return new DashboardResponse(instance);
+    const [[instance], [volume]] = await Promise.all([
+      this.dataSource.query<[InstanceOverview]>(INSTANCES, [organizationId]),
+      this.dataSource.query<[VolumeOverview]>(VOLUMES, [organizationId]),
+    ]);
+    return new DashboardResponse(instance, volume);
   }
 }

@@ -47,12 +47,12 @@ export class DashboardResponse extends Envelope {
   @ApiProperty()
   overview: Overview;
 
-  constructor(instance: InstanceOverview) {
+  constructor(instance: InstanceOverview, volume: VolumeOverview) {
     super('Getting dashboard successful');
     this.overview = {
       instance,
       container: { count: 0, gpus: 0, vcpus: 0, ram: 0, cost_per_hour: 0 },
-      volume: { count: 0, using: 0, cost_per_hour: 0 },
+      volume,
     };
   }
 }
