@@ -18,6 +18,8 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   seed: () => import('./cli/commands/seed.js'),
   'admin fsck': () => import('./cli/commands/admin-fsck.js'),
   'admin join-token': () => import('./cli/commands/admin-join-token.js'),
+  'admin member': () => import('./cli/commands/admin-member.js'),
+  'admin quota': () => import('./cli/commands/admin-quota.js'),
   'admin nodes': () => import('./cli/commands/admin-nodes.js'),
   'admin tasks': () => import('./cli/commands/admin-tasks.js'),
 };

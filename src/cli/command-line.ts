@@ -84,6 +84,29 @@ export const COMMANDS = {
       ttl: { type: 'string', value: 'SECONDS', help: 'How long it is valid. Default: 3600.' },
     },
   },
+  'admin member': {
+    words: 'admin member',
+    summary: 'Make a user and a member of an organization, both where they are missing, and print an API key.',
+    roles: conductor,
+    flags: {
+      organization: { type: 'string', value: 'NAME', help: 'Made when there is none.' },
+      email: { type: 'string', value: 'ADDRESS', help: 'Of the user.' },
+      owner: { type: 'boolean', help: 'Make the user an owner, who may do everything.' },
+    },
+  },
+  'admin quota': {
+    words: 'admin quota',
+    summary: 'Show how much an organization has and may have, after setting what is given.',
+    roles: conductor,
+    flags: {
+      organization: { type: 'string', value: 'NAME', help: 'Which one.' },
+      vms: { type: 'string', value: 'N|unlimited', help: 'Virtual machines.' },
+      vcpus: { type: 'string', value: 'N|unlimited', help: 'Virtual CPUs.' },
+      'memory-mib': { type: 'string', value: 'N|unlimited', help: 'Memory in MiB.' },
+      'disk-gib': { type: 'string', value: 'N|unlimited', help: 'Disk in GiB, of VMs.' },
+      gpus: { type: 'string', value: 'N|unlimited', help: 'GPUs.' },
+    },
+  },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
   'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
 } as const satisfies Record<string, CommandDefinition>;

@@ -19,7 +19,7 @@ import { freshDatabase } from './servers.js';
 // The page at /docs takes its scripts from here; the package requires an ES module, which jest on Node 20 cannot.
 jest.unstable_mockModule('@fastify/static', () => ({ default: async () => undefined }));
 
-type Method = 'get' | 'post' | 'put' | 'delete';
+type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
 /** A client that sends one API key with every request. */
 export type Client = Readonly<Record<Method, (path: string) => supertest.Test>>;
@@ -80,12 +80,13 @@ function client(app: NestFastifyApplication, key: string | undefined): Client {
     const request = supertest(app.getHttpServer())[method](path);
     return key === undefined ? request : request.set('api_key', key);
   };
-  return { get: send('get'), post: send('post'), put: send('put'), delete: send('delete') };
+  return { get: send('get'), post: send('post'), put: send('put'), patch: send('patch'), delete: send('delete') };
 }
 
 async function tenant(database: DataSource, name: string, as: (key: string) => Client): Promise<Tenant> {
   const organizationId = await insert(database, 'organization', { name });
   const userId = await insert(database, 'user_account', { email: `${name}@example.org`, username: name, name });
+  await insert(database, 'membership', { organization_id: organizationId, user_id: userId, role: 'owner' });
   const key = newSecret('key');
   await insertApiKey(database, { organizationId, userId }, key);
   return { organizationId, userId, key, api: as(key) };

@@ -13,6 +13,7 @@ export async function addTenant(database: DataSource, name: string, publicKey: s
   await database.query(
     `WITH o AS (INSERT INTO organization (name) VALUES ($1) RETURNING id),
           u AS (INSERT INTO user_account (email, username, name) VALUES ($1 || '@example.org', $1, $1) RETURNING id),
+          m AS (INSERT INTO membership (organization_id, user_id, role) SELECT o.id, u.id, 'owner' FROM o, u),
           e AS (INSERT INTO environment (organization_id, region_id, name)
                 SELECT o.id, r.id, $1 FROM o, region r WHERE r.name = 'default-1' RETURNING id),
           k AS (INSERT INTO keypair (environment_id, name, public_key, fingerprint) SELECT id, $1, $2, '' FROM e)

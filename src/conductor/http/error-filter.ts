@@ -6,6 +6,7 @@ import { ArgumentsHost, Catch, ExceptionFilter, HttpException, Logger } from '@n
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { QueryFailedError } from 'typeorm';
 import { sqlState } from '../database/database-error.js';
+import { quotaRefusal } from '../quotas/quota-refusal.js';
 import { ApiError, ERROR_REASONS, type ErrorStatus } from './api-error.js';
 
 const logger = new Logger('http');
@@ -67,6 +68,8 @@ export function toApiError(error: unknown): ApiError {
     if (status === 415) return notJson();
     if (status in ERROR_REASONS && status < 500) return new ApiError(status as ErrorStatus, error.message);
   }
+  const refused = quotaRefusal(error);
+  if (refused !== undefined) return refused;
   if (isDatabaseUnavailable(error))
     return new ApiError(503, 'The database is not reachable at the moment. Try again shortly.', undefined, 2);
   if (UNTRANSLATABLE.has(sqlState(error))) return new ApiError(400, 'Text may not contain NUL characters.');

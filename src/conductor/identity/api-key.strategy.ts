@@ -2,14 +2,20 @@
  * Bearer authentication of the API's users. Infrahub's clients send the key as `api_key` (or `api-key`), others as
  * `Authorization: Bearer` or `Token`; all are brought to the one form that passport-http-bearer reads. A key in the
  * query or the body is not looked for: it would end up in logs.
+ *
+ * The guard then asks whether the key's user may call this endpoint. What he may is read with the key itself, by one
+ * statement, so that it costs no second round trip and a role that was changed counts from the next request on.
  */
-import { Injectable } from '@nestjs/common';
+import { Injectable, type ExecutionContext } from '@nestjs/common';
 import { AuthGuard, PassportStrategy } from '@nestjs/passport';
 import type { Request } from 'express';
+import type { FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Strategy } from 'passport-http-bearer';
 import { DataSource } from 'typeorm';
 import type { OrganizationId, UserId } from '../../protocol/ids.js';
+import { authorize } from '../access/endpoints.js';
+import { grantedTo, type Grants, type MemberRole } from '../access/granted.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import type { KeyHolder } from './principal.js';
 import { hashSecret } from './secrets.js';
@@ -33,12 +39,20 @@ interface KeyRow {
   readonly organization_id: OrganizationId;
   readonly user_id: UserId;
   readonly stale: boolean;
+  readonly member: MemberRole;
+  readonly has_role: boolean;
+  readonly permissions: Grants['permissions'];
+  readonly policies: Grants['policies'];
 }
 
 const FIND_KEY = new PreparedStatement<KeyRow>(
   'find API key',
-  `SELECT id, organization_id, user_id, last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale
-     FROM api_key WHERE key_hash = $1 AND (expires_at IS NULL OR expires_at > now())`,
+  `SELECT k.id, k.organization_id, k.user_id, k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS stale,
+          m.role AS member, r.id IS NOT NULL AS has_role, r.permissions, r.policies
+     FROM api_key k
+     JOIN membership m ON m.organization_id = k.organization_id AND m.user_id = k.user_id
+     LEFT JOIN role r ON r.id = m.role_id
+    WHERE k.key_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > now())`,
 );
 
 @Injectable()
@@ -55,9 +69,17 @@ export class ApiKeyStrategy extends PassportStrategy(Strategy, 'api-key') {
     const [row] = await FIND_KEY.run(this.dataSource, [hashSecret(key)]);
     if (row === undefined) return false;
     if (row.stale) await this.dataSource.query('UPDATE api_key SET last_used_at = now() WHERE id = $1', [row.id]);
-    return { organizationId: row.organization_id, userId: row.user_id, apiKeyId: row.id };
+    const granted = grantedTo(row.member, row.has_role ? row : null);
+    return { organizationId: row.organization_id, userId: row.user_id, apiKeyId: row.id, granted };
   }
 }
 
 @Injectable()
-export class ApiKeyGuard extends AuthGuard('api-key') {}
+export class ApiKeyGuard extends AuthGuard('api-key') {
+  override async canActivate(context: ExecutionContext): Promise<boolean> {
+    await super.canActivate(context);
+    const request = context.switchToHttp().getRequest<FastifyRequest & { user: KeyHolder }>();
+    authorize(request.method, request.routeOptions.url ?? '', request.user.granted);
+    return true;
+  }
+}

@@ -6,13 +6,17 @@ import { ApiKeyGuard, ApiKeyStrategy } from './api-key.strategy.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthController } from './auth.controller.js';
+import { InvitesController } from './invites.controller.js';
+import { InvitesService } from './invites.service.js';
+import { OrganizationsController } from './organizations.controller.js';
+import { OrganizationsService } from './organizations.service.js';
 import { UserAccount } from './user-account.entity.js';
 import { UsersService } from './users.service.js';
 
 @Module({
   imports: [PassportModule, TypeOrmModule.forFeature([UserAccount])],
-  controllers: [AuthController, ApiKeysController],
-  providers: [ApiKeyStrategy, ApiKeyGuard, ApiKeysService, UsersService],
+  controllers: [AuthController, ApiKeysController, OrganizationsController, InvitesController],
+  providers: [ApiKeyStrategy, ApiKeyGuard, ApiKeysService, UsersService, OrganizationsService, InvitesService],
   exports: [PassportModule, ApiKeyStrategy, ApiKeyGuard],
 })
 export class IdentityModule {}

@@ -1,5 +1,6 @@
 /** Who is asking. The organization comes from the key and from nowhere else. */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { Granted } from '../access/granted.js';
 import type { ComputeNodeId, OrganizationId, UserId } from '../../protocol/ids.js';
 
 export interface Principal {
@@ -7,9 +8,11 @@ export interface Principal {
   readonly userId: UserId;
 }
 
-/** A principal together with the key it came by: for what a key may do only within its own limits. */
+/** A principal together with the key it came by and what it may do: for what is possible only within these limits. */
 export interface KeyHolder extends Principal {
   readonly apiKeyId: number;
+  /** A key may do what its user may do, at the moment it is used. */
+  readonly granted: Granted;
 }
 
 /** A compute worker, by its node's own key. */

@@ -114,10 +114,13 @@ async function seedOwner(transaction: EntityManager): Promise<{ organizationId: 
     `INSERT INTO user_account (email, username, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
     [`${DEMO}@localhost`, DEMO, 'Demo'],
   );
-  return {
-    organizationId: await idOf(transaction, 'SELECT id FROM organization WHERE name = $1', [DEMO]),
-    userId: await idOf(transaction, 'SELECT id FROM user_account WHERE username = $1', [DEMO]),
-  };
+  const organizationId = await idOf<OrganizationId>(transaction, 'SELECT id FROM organization WHERE name = $1', [DEMO]);
+  const userId = await idOf<UserId>(transaction, 'SELECT id FROM user_account WHERE username = $1', [DEMO]);
+  await transaction.query(
+    `INSERT INTO membership (organization_id, user_id, role) VALUES ($1, $2, 'owner') ON CONFLICT DO NOTHING`,
+    [organizationId, userId],
+  );
+  return { organizationId, userId };
 }
 
 async function seedEnvironment(

@@ -1,0 +1,31 @@
+import { QUOTA_KINDS } from '../../conductor/quotas/quota-refusal.js';
+import { setQuota } from '../../conductor/quotas/set-quota.js';
+import type { Flags } from '../../config/load.js';
+import { integerFlag, UsageError } from '../command-line.js';
+import { formatTable } from '../table.js';
+import type { Run } from './command.js';
+import { print, withDatabase } from './database.js';
+
+const LARGEST = 2 ** 31 - 1;
+
+export const run: Run = async (invocation) => {
+  const { organization } = invocation.flags;
+  if (typeof organization !== 'string') throw new UsageError('Say which --organization.');
+  const limits = {
+    vms: limit(invocation.flags, 'vms'),
+    vcpus: limit(invocation.flags, 'vcpus'),
+    memory_mib: limit(invocation.flags, 'memory-mib'),
+    disk_gib: limit(invocation.flags, 'disk-gib'),
+    gpus: limit(invocation.flags, 'gpus'),
+  };
+  const quota = await withDatabase(invocation, (dataSource) => setQuota(dataSource, organization, limits));
+  if (quota === undefined) throw new UsageError(`There is no organization '${organization}'.`);
+  const rows = quota.map(({ kind, used, max }) => [QUOTA_KINDS[kind], String(used), max === null ? 'unlimited' : String(max)]);
+  print(formatTable(['WHAT', 'USED', 'AT MOST'], rows));
+};
+
+/** Undefined: leave it as it is. Null: without limit. */
+function limit(flags: Flags, name: string): number | null | undefined {
+  if (flags[name] === undefined) return undefined;
+  return flags[name] === 'unlimited' ? null : integerFlag(flags, name, 0, [0, LARGEST]);
+}

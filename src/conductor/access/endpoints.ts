@@ -1,0 +1,186 @@
+/**
+ * Which permission each endpoint asks for. Default is deny: a route behind an API key that has no row here is refused,
+ * and `test/access.test.ts` walks the OpenAPI document so that none is forgotten.
+ *
+ * Parameters of a path are written `{}`: what they are called makes no difference. `self` is what every key may do
+ * about its own user.
+ */
+import { ApiError } from '../http/api-error.js';
+import type { Permission } from './permissions.js';
+
+type Requirement = Permission | 'self';
+
+const VM = '/v1/core/virtual-machines';
+/** One by its id, one by its name, all by a label. */
+const VM_FORMS = [`${VM}/{}`, `${VM}/{}/{}`, `${VM}/{}/labels/{}`];
+
+const vmRows = (method: string, action: string, requirement: Requirement): Row[] =>
+  VM_FORMS.map((form): Row => [method, `${form}${action}`, requirement]);
+
+type Row = readonly [method: string, path: string, requirement: Requirement];
+
+export const ENDPOINTS: readonly Row[] = [
+  ['GET', '/v1/api-key', 'self'],
+  ['POST', '/v1/api-key/generate', 'self'],
+  ['PUT', '/v1/api-key/{}', 'self'],
+  ['DELETE', '/v1/api-key/{}', 'self'],
+  ['GET', '/v1/auth/me', 'self'],
+  ['GET', '/v1/auth/me/organizations', 'self'],
+  ['GET', '/v1/auth/users/me/permissions', 'self'],
+  // Whom an invite is for is decided by its address, not by what the caller may do elsewhere.
+  ['GET', '/v1/auth/invites/{}/accept', 'self'],
+
+  ['GET', '/v1/auth/organizations', 'organization:read'],
+  ['PUT', '/v1/auth/organizations/update', 'organization:update'],
+  ['POST', '/v1/auth/organizations/remove-member', 'member:remove'],
+  ['PUT', '/v1/auth/users/{}/assign-roles', 'member:assign-role'],
+  ['DELETE', '/v1/auth/users/{}/roles', 'member:assign-role'],
+  ['GET', '/v1/auth/users/{}/permissions', 'organization:read'],
+  ['GET', '/v1/auth/invites', 'invite:read'],
+  ['POST', '/v1/auth/invites', 'invite:create'],
+  ['DELETE', '/v1/auth/invites/{}', 'invite:delete'],
+  ['GET', '/v1/auth/permissions', 'role:read'],
+  ['GET', '/v1/auth/policies', 'role:read'],
+  ['GET', '/v1/auth/roles', 'role:read'],
+  ['POST', '/v1/auth/roles', 'role:create'],
+  ['GET', '/v1/auth/roles/{}', 'role:read'],
+  ['PUT', '/v1/auth/roles/{}', 'role:update'],
+  ['DELETE', '/v1/auth/roles/{}', 'role:delete'],
+
+  ['GET', '/v1/core/regions', 'catalog:read'],
+  ['GET', '/v1/core/flavors', 'catalog:read'],
+  ['GET', '/v1/core/gpus', 'catalog:read'],
+  ['GET', '/v1/core/stocks', 'catalog:read'],
+  ['GET', '/v1/core/user/resources/defaults', 'catalog:read'],
+  ['GET', '/v1/core/dashboard', 'organization:read'],
+
+  ['GET', '/v1/core/images', 'image:read'],
+  ['GET', '/v1/core/image/name-availability/{}', 'image:read'],
+  ['GET', '/v1/core/images/{}', 'image:read'],
+  ['POST', '/v1/core/images', 'image:create'],
+  ['DELETE', '/v1/core/images/{}', 'image:delete'],
+
+  ['GET', '/v1/core/environments', 'environment:read'],
+  ['POST', '/v1/core/environments', 'environment:create'],
+  ['GET', '/v1/core/environments/name-availability/{}', 'environment:read'],
+  ['GET', '/v1/core/environments/{}', 'environment:read'],
+  ['GET', '/v1/core/environments/{}/vm-quota', 'environment:read'],
+  ['PUT', '/v1/core/environments/{}', 'environment:update'],
+  ['DELETE', '/v1/core/environments/{}', 'environment:delete'],
+
+  ['GET', '/v1/core/keypairs', 'keypair:read'],
+  ['POST', '/v1/core/keypairs', 'keypair:create'],
+  ['PUT', '/v1/core/keypair/{}', 'keypair:update'],
+  ['DELETE', '/v1/core/keypair/{}', 'keypair:delete'],
+
+  ['GET', VM, 'virtual-machine:read'],
+  ['POST', VM, 'virtual-machine:create'],
+  ['GET', `${VM}/name-availability/{}`, 'virtual-machine:read'],
+  ...vmRows('GET', '', 'virtual-machine:read'),
+  ...vmRows('DELETE', '', 'virtual-machine:delete'),
+  ...vmRows('GET', '/events', 'virtual-machine:read'),
+  ...vmRows('PUT', '/label', 'virtual-machine:update'),
+  // GET, because Infrahub's clients send GET; what they do is no reading.
+  ...vmRows('GET', '/start', 'virtual-machine:operate'),
+  ...vmRows('GET', '/stop', 'virtual-machine:operate'),
+  ...vmRows('GET', '/hard-reboot', 'virtual-machine:operate'),
+  ...vmRows('GET', '/hibernate', 'virtual-machine:operate'),
+  ...vmRows('GET', '/hibernate-restore', 'virtual-machine:operate'),
+  ...vmRows('POST', '/resize', 'virtual-machine:resize'),
+  ...vmRows('GET', '/metrics', 'virtual-machine:read'),
+  ...vmRows('GET', '/logs', 'virtual-machine:read'),
+  ...vmRows('POST', '/logs', 'virtual-machine:read'),
+  // Whoever has the console has the machine.
+  ...vmRows('GET', '/request-console', 'virtual-machine:console'),
+  ...vmRows('GET', '/console/{}', 'virtual-machine:console'),
+  ...vmRows('POST', '/attach-callback', 'virtual-machine:update'),
+  ...vmRows('PUT', '/update-callback', 'virtual-machine:update'),
+  ...vmRows('DELETE', '/delete-callback', 'virtual-machine:update'),
+  ...vmRows('POST', '/attach-floatingip', 'floating-ip:attach'),
+  ...vmRows('POST', '/detach-floatingip', 'floating-ip:attach'),
+  ...vmRows('POST', '/attach-volumes', 'volume:attach'),
+  ...vmRows('POST', '/detach-volumes', 'volume:attach'),
+  ...vmRows('POST', '/attach-firewalls', 'firewall:attach'),
+  ...vmRows('POST', '/sg-rules', 'firewall:attach'),
+  ...vmRows('DELETE', '/sg-rules/{}', 'firewall:attach'),
+  ...vmRows('POST', '/snapshots', 'snapshot:create'),
+
+  ['GET', `${VM}/{}/callback-deliveries`, 'callback:read'],
+  ['POST', '/v1/core/callbacks/deliveries/{}/replay', 'callback:replay'],
+  ['GET', '/v1/core/callbacks/signing-secrets', 'signing-secret:read'],
+  ['POST', '/v1/core/callbacks/signing-secrets/rotate', 'signing-secret:rotate'],
+
+  ['GET', '/v1/core/volume-types', 'volume:read'],
+  ['GET', '/v1/core/volumes', 'volume:read'],
+  ['GET', '/v1/core/volume/name-availability/{}', 'volume:read'],
+  ['GET', '/v1/core/volumes/{}', 'volume:read'],
+  ['POST', '/v1/core/volumes', 'volume:create'],
+  ['PATCH', '/v1/core/volumes/{}', 'volume:update'],
+  ['PUT', '/v1/core/volumes/{}', 'volume:update'],
+  ['DELETE', '/v1/core/volumes/{}', 'volume:delete'],
+  ['PATCH', '/v1/core/volume-attachments/{}', 'volume:attach'],
+  ['POST', '/v1/core/volumes/{}/attach-callback', 'volume:update'],
+  ['PUT', '/v1/core/volumes/{}/update-callback', 'volume:update'],
+  ['DELETE', '/v1/core/volumes/{}/delete-callback', 'volume:update'],
+
+  ['GET', '/v1/core/snapshots', 'snapshot:read'],
+  ['GET', '/v1/core/snapshots/name-availability/{}', 'snapshot:read'],
+  ['GET', '/v1/core/snapshots/{}', 'snapshot:read'],
+  ['GET', '/v1/core/snapshots/{}/events', 'snapshot:read'],
+  ['DELETE', '/v1/core/snapshots/{}', 'snapshot:delete'],
+  ['POST', '/v1/core/snapshots/{}/restore', 'snapshot:restore'],
+  ['POST', '/v1/core/snapshots/{}/image', 'image:create'],
+
+  ['GET', '/v1/core/firewalls', 'firewall:read'],
+  ['GET', '/v1/core/sg-rules-protocols', 'firewall:read'],
+  ['GET', '/v1/core/firewalls/{}', 'firewall:read'],
+  ['POST', '/v1/core/firewalls', 'firewall:create'],
+  ['DELETE', '/v1/core/firewalls/{}', 'firewall:delete'],
+  ['POST', '/v1/core/firewalls/{}/firewall-rules', 'firewall:update'],
+  ['DELETE', '/v1/core/firewalls/{}/firewall-rules/{}', 'firewall:update'],
+  ['POST', '/v1/core/firewalls/{}/update-attachments', 'firewall:attach'],
+
+  ['GET', '/v1/core/profiles', 'profile:read'],
+  ['GET', '/v1/core/profiles/{}', 'profile:read'],
+  ['POST', '/v1/core/profiles', 'profile:create'],
+  ['DELETE', '/v1/core/profiles/{}', 'profile:delete'],
+];
+
+/** Said to be missing with status 501, to everybody who has a key. */
+const NOT_OFFERED = [
+  '/v1/billing',
+  '/v1/pricebook',
+  '/v1/payment',
+  '/v1/core/clusters',
+  '/v1/core/compliance',
+  '/v1/core/contracts',
+  '/v1/core/fip-detachment-exclusions',
+  '/v1/core/marketplace',
+].flatMap((path) => [path, `${path}/*`]);
+
+/** `GET /v1/core/images/:id(^\d+$)` and `GET /v1/core/images/{id}` are both `GET /v1/core/images/{}`. */
+export const endpointKey = (method: string, path: string): string =>
+  `${method.toUpperCase().replace('HEAD', 'GET')} ${path.replace(/:\w+(\([^)]*\))?|\{\w*\}/g, '{}')}`;
+
+const REQUIREMENTS: ReadonlyMap<string, Requirement> = new Map(
+  ENDPOINTS.map(([method, path, requirement]) => [endpointKey(method, path), requirement]),
+);
+
+export const requirementOf = (method: string, path: string): Requirement | undefined =>
+  NOT_OFFERED.includes(path) ? 'self' : REQUIREMENTS.get(endpointKey(method, path));
+
+/**
+ * @param path the route's, with its parameters.
+ * @throws ApiError 403 that names the permission.
+ */
+export function authorize(method: string, path: string, permissions: ReadonlySet<Permission>): void {
+  const requirement = requirementOf(method, path);
+  if (requirement === 'self') return;
+  if (requirement === undefined)
+    throw new ApiError(403, `${endpointKey(method, path)} has no row in the table of permissions, so nobody may call it.`);
+  if (!permissions.has(requirement))
+    throw new ApiError(
+      403,
+      `This needs the permission ${requirement}, which your role in the organization does not have. Ask an owner of the organization for a role that has it.`,
+    );
+}
