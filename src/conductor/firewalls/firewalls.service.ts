@@ -59,9 +59,9 @@ export class FirewallsService {
 
   /** With the rules that a VM has from the beginning. */
   async create(organizationId: OrganizationId, payload: CreateFirewallPayload): Promise<FirewallFields> {
-    const { environment_id, name, description = '' } = payload;
+    const { environment_id, name } = payload;
     try {
-      const { rules: _rules, attachments: _none, ...fields } = await this.dataSource.transaction(async (transaction) => {
+      const { id, description, environment, created_at } = await this.dataSource.transaction(async (transaction) => {
         const [environment] = await transaction.query<unknown[]>(
           'SELECT 1 FROM environment WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL FOR KEY SHARE',
           [organizationId, environment_id],
@@ -69,12 +69,12 @@ export class FirewallsService {
         if (environment === undefined) throw notFound('The environment');
         const [{ id }] = await transaction.query<[{ id: number }]>(
           'INSERT INTO firewall (environment_id, name, description) VALUES ($1, $2, $3) RETURNING id',
-          [environment_id, name, description],
+          [environment_id, name, payload.description ?? ''],
         );
         for (const rule of DEFAULT_RULES) await insertRule(transaction, { firewall_id: id }, rule);
         return await this.read(transaction, organizationId, id);
       });
-      return { ...fields, status: 'CREATING' };
+      return { id, name, description, environment, status: 'CREATING', created_at };
     } catch (error) {
       if (violatedUnique(error) === 'uq_firewall_environment_id_name')
         throw alreadyExists(`There is already a firewall '${name}' in this environment. Choose another name.`);
