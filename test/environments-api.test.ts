@@ -138,7 +138,7 @@ describe('an environment', () => {
     await insert(api.database, 'keypair', { environment_id: id, name: 'k', public_key: 'k', fingerprint: 'f' });
     const { body } = await api.ada.api.delete(`${PATH}/${id}`).expect(405);
     expect(body).toMatchObject({ status: false, error_reason: 'not_allowed' });
-    expect(body.message).toContain('virtual machines: 1, keypairs: 1');
+    expect(body.message).toContain('virtual machines: 1, volumes: 0, firewalls: 0, keypairs: 1');
 
     await api.database.query('DELETE FROM keypair');
     await api.database.query('UPDATE virtual_machine SET deleted_at = now()');

@@ -14,10 +14,12 @@ import type { Subscription, TaskConsumer } from '../messaging/task-bus.js';
 import { PROTOCOL_VERSION } from '../protocol/task.js';
 import type { RegisterAnswer } from '../protocol/node.js';
 import type { ConductorClient } from './uplink/conductor-client.js';
+import { ConsoleReader } from './uplink/console-reader.js';
 import { HeartbeatLoop } from './uplink/heartbeat.js';
 import { NodeKeyFile } from './uplink/node-key.js';
 import { register } from './uplink/registration.js';
 import { Reporter } from './uplink/reporter.js';
+import { VolumeRemoval } from './disks/volume-removal.js';
 import type { Hypervisor } from './hypervisor/hypervisor.js';
 import type { MetadataProxy } from './metadata-proxy.js';
 import { gatewayOf, parseSubnet } from './network/subnet.js';
@@ -131,12 +133,26 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const shared = { session, nodeName: this.options.nodeName, logger, onEvicted: (reason: Error) => this.evict(reason) };
     const reporter = new Reporter({ ...shared, send: (batch) => client.report(batch) });
     const runner = new TaskRunner({ hypervisor, logger, report: (draft) => reporter.report(draft) });
+    const consoles = new ConsoleReader({
+      read: (identity, bytes) => hypervisor.consoleLog(identity, bytes),
+      send: (request, text) => client.sendConsoleLog(request, { session, text }),
+      logger,
+    });
+    const removal = new VolumeRemoval({
+      remove: (uuid) => hypervisor.removeVolume(uuid),
+      confirm: (volumes) => client.volumesRemoved({ session, volumes }),
+      logger,
+    });
     const heartbeat = new HeartbeatLoop({
       ...shared,
       everySeconds: heartbeatSeconds,
       timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
       inventory: () => hypervisor.inventory(),
-      send: (beat, signal) => client.heartbeat(beat, signal),
+      send: async (beat, signal) => {
+        const { consoleLogs = [], removeVolumes = [] } = await client.heartbeat(beat, signal);
+        consoles.asked(consoleLogs);
+        removal.asked(removeVolumes);
+      },
     });
     return { reporter, runner, heartbeat };
   }

@@ -17,3 +17,5 @@ export type IncarnationId = Branded<number, 'IncarnationId'>;
 export type TaskId = Branded<string, 'TaskId'>;
 /** A UUID: the domain's UUID in libvirt and the instance id in the guest's metadata. */
 export type VmUuid = Branded<string, 'VmUuid'>;
+/** A UUID: the name of a volume's file on its node. */
+export type VolumeUuid = Branded<string, 'VolumeUuid'>;

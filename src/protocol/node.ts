@@ -1,5 +1,6 @@
 /** How a compute node joins the fleet and stays in it. */
-import type { VmUuid } from './ids.js';
+import type { ConsoleLogQuery } from './console-log.js';
+import type { VmUuid, VolumeUuid } from './ids.js';
 import type { ObservedState } from './report.js';
 
 export interface GpuInventory {
@@ -41,7 +42,7 @@ export interface RegisterAnswer {
 export interface InventoryItem {
   readonly vmUuid: VmUuid;
   readonly incarnationId: number;
-  readonly state: Extract<ObservedState, 'running' | 'stopped'>;
+  readonly state: Extract<ObservedState, 'running' | 'stopped' | 'hibernated'>;
 }
 
 export interface Heartbeat {
@@ -50,4 +51,11 @@ export interface Heartbeat {
   readonly inventoryDigest: string;
   /** Present when the digest changed since the last heartbeat that was answered. */
   readonly inventory?: readonly InventoryItem[];
+}
+
+export interface HeartbeatAnswer {
+  /** Volumes whose files on this node shall go; named again until the worker tells that they are gone. */
+  readonly removeVolumes?: readonly VolumeUuid[];
+  /** Consoles that somebody wants to see; absent from conductors of the version before. */
+  readonly consoleLogs?: readonly ConsoleLogQuery[];
 }

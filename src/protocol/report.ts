@@ -5,10 +5,10 @@
  * session is handed out at registration. The conductor refuses what is older than the last one it accepted, so
  * reports may be repeated and reordered.
  */
-import type { IncarnationId, TaskId } from './ids.js';
+import type { IncarnationId, TaskId, VolumeUuid } from './ids.js';
 
 /** What the worker saw of the VM. `building`: the task was taken up; `failed`: it was given up and undone. */
-export type ObservedState = 'building' | 'running' | 'stopped' | 'absent' | 'failed';
+export type ObservedState = 'building' | 'running' | 'stopped' | 'hibernated' | 'absent' | 'failed';
 
 export interface VmReport {
   readonly incarnationId: IncarnationId;
@@ -21,6 +21,8 @@ export interface VmReport {
   readonly fixedIp?: string;
   /** SHA-256 (hex) of the token in the guest's metadata URL; the worker makes the token, nobody else ever sees it. */
   readonly metadataTokenHash?: string;
+  /** The volumes that the domain has, where the task spoke of volumes. */
+  readonly volumes?: readonly VolumeUuid[];
   /** For `failed`: what went wrong, in words fit for the VM's owner. */
   readonly reason?: string;
 }

@@ -6,8 +6,10 @@
  * be the same next time. The key goes to the conductor's own origin only; redirects are not followed.
  */
 import { Pool, type Dispatcher } from 'undici';
-import type { Heartbeat, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
+import type { ConsoleLogAnswer } from '../../protocol/console-log.js';
+import type { Heartbeat, HeartbeatAnswer, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import type { ReportBatch, ReportBatchAnswer } from '../../protocol/report.js';
+import type { RemovedVolumes } from '../../protocol/volume.js';
 
 const CONNECTIONS = 8;
 const TIME_LIMIT_MS = 15_000;
@@ -69,12 +71,20 @@ export class ConductorClient {
     return this.post<RegisterAnswer>('compute/register', request);
   }
 
-  async heartbeat(beat: Heartbeat, signal: AbortSignal): Promise<void> {
-    await this.post('compute/heartbeat', beat, signal);
+  heartbeat(beat: Heartbeat, signal: AbortSignal): Promise<HeartbeatAnswer> {
+    return this.post<HeartbeatAnswer>('compute/heartbeat', beat, signal);
   }
 
   report(batch: ReportBatch): Promise<ReportBatchAnswer> {
     return this.post<ReportBatchAnswer>('compute/reports', batch);
+  }
+
+  async sendConsoleLog(request: number, answer: ConsoleLogAnswer): Promise<void> {
+    await this.post(`compute/console-logs/${request}`, answer);
+  }
+
+  async volumesRemoved(removed: RemovedVolumes): Promise<void> {
+    await this.post('compute/removed-volumes', removed);
   }
 
   /** Passes a guest's request on, without the node's key. */

@@ -5,22 +5,20 @@
 import { Body, Controller, Get, Headers, Param, Post, StreamableFile, UseGuards } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { RegisterAnswer } from '../../protocol/node.js';
+import type { HeartbeatAnswer, RegisterAnswer } from '../../protocol/node.js';
 import type { ReportBatchAnswer } from '../../protocol/report.js';
+import { ConsoleLogs } from '../console-logs/console-logs.service.js';
 import { ApiError } from '../http/api-error.js';
 import { keyIn } from '../identity/api-key.strategy.js';
 import { Caller, type NodePrincipal } from '../identity/principal.js';
 import { Reports } from '../tasks/reports.js';
-import { HeartbeatBody, RegisterBody, ReportBatchBody } from './compute.dto.js';
+import { VolumeRemovals } from '../volumes/volume-removals.js';
+import { HeartbeatBody, RegisterBody, RemovedVolumesBody, ReportBatchBody } from './compute.dto.js';
 import { Heartbeats } from './heartbeats.js';
 import { ImageFiles } from './image-files.js';
 import { NodeKeyGuard } from './node-key.strategy.js';
+import { refuseOldSession } from './node-session.js';
 import { Registration } from './registration.js';
-
-function refuseOldSession(node: NodePrincipal, session: number): void {
-  if (session !== node.session)
-    throw new ApiError(409, `Another worker has registered as node ${node.nodeName}; this one must stop.`);
-}
 
 @Controller('compute')
 @ApiExcludeController()
@@ -30,6 +28,8 @@ export class ComputeController {
     private readonly heartbeats: Heartbeats,
     private readonly reports: Reports,
     private readonly imageFiles: ImageFiles,
+    private readonly volumeRemovals: VolumeRemovals,
+    private readonly consoleLogs: ConsoleLogs,
   ) {}
 
   @Post('register')
@@ -41,10 +41,14 @@ export class ComputeController {
 
   @Post('heartbeat')
   @UseGuards(NodeKeyGuard)
-  async heartbeat(@Body() body: HeartbeatBody, @Caller() node: NodePrincipal): Promise<{ status: true }> {
+  async heartbeat(@Body() body: HeartbeatBody, @Caller() node: NodePrincipal): Promise<HeartbeatAnswer> {
     refuseOldSession(node, body.session);
     await this.heartbeats.beat(node.nodeId, body);
-    return { status: true };
+    const [consoleLogs, removeVolumes] = await Promise.all([
+      this.consoleLogs.open(node.nodeId),
+      this.volumeRemovals.askedOf(node.nodeId),
+    ]);
+    return { consoleLogs, removeVolumes };
   }
 
   @Post('reports')
@@ -52,6 +56,14 @@ export class ComputeController {
   async report(@Body() body: ReportBatchBody, @Caller() node: NodePrincipal): Promise<ReportBatchAnswer> {
     refuseOldSession(node, body.session);
     return { verdicts: await this.reports.accept(node.nodeId, body.reports) };
+  }
+
+  @Post('removed-volumes')
+  @UseGuards(NodeKeyGuard)
+  async volumesRemoved(@Body() body: RemovedVolumesBody, @Caller() node: NodePrincipal): Promise<{ status: true }> {
+    refuseOldSession(node, body.session);
+    await this.volumeRemovals.confirm(node.nodeId, body.volumes);
+    return { status: true };
   }
 
   @Get('image-files/:sha256')

@@ -15,7 +15,7 @@ import {
   Min,
   ValidateNested,
 } from 'class-validator';
-import type { IncarnationId, TaskId, VmUuid } from '../../protocol/ids.js';
+import type { IncarnationId, TaskId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type {
   GpuInventory,
   Heartbeat,
@@ -24,6 +24,7 @@ import type {
   RegisterRequest,
 } from '../../protocol/node.js';
 import type { ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
+import type { RemovedVolumes } from '../../protocol/volume.js';
 import { IsPlainText } from '../http/plain-text.js';
 
 const MAX_INT = 2 ** 31 - 1;
@@ -105,7 +106,7 @@ class InventoryItemBody implements InventoryItem {
   @Max(MAX_INT)
   incarnationId: number;
 
-  @IsIn(['running', 'stopped'])
+  @IsIn(['running', 'stopped', 'hibernated'])
   state: InventoryItem['state'];
 }
 
@@ -145,7 +146,7 @@ class VmReportBody implements VmReport {
   @Max(Number.MAX_SAFE_INTEGER)
   sequence: number;
 
-  @IsIn(['building', 'running', 'stopped', 'absent', 'failed'])
+  @IsIn(['building', 'running', 'stopped', 'hibernated', 'absent', 'failed'])
   observed: ObservedState;
 
   @IsOptional()
@@ -157,9 +158,25 @@ class VmReportBody implements VmReport {
   metadataTokenHash?: string;
 
   @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(100)
+  @IsUUID(undefined, { each: true })
+  volumes?: VolumeUuid[];
+
+  @IsOptional()
   @Transform(({ value }) => fitted(value))
   @IsString()
   reason?: string;
+}
+
+export class RemovedVolumesBody implements RemovedVolumes {
+  @IsInt()
+  session: number;
+
+  @IsArray()
+  @ArrayMaxSize(1000)
+  @IsUUID(undefined, { each: true })
+  volumes: VolumeUuid[];
 }
 
 export class ReportBatchBody implements ReportBatch {

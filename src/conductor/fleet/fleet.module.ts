@@ -1,5 +1,7 @@
 import { Module } from '@nestjs/common';
+import { ConsoleLogsModule } from '../console-logs/console-logs.module.js';
 import { TasksModule } from '../tasks/tasks.module.js';
+import { VolumeRemovals } from '../volumes/volume-removals.js';
 import { ComputeController } from './compute.controller.js';
 import { FleetView } from './fleet-view.js';
 import { Heartbeats } from './heartbeats.js';
@@ -8,9 +10,9 @@ import { NodeKeyStrategy } from './node-key.strategy.js';
 import { Registration } from './registration.js';
 
 @Module({
-  imports: [TasksModule],
+  imports: [ConsoleLogsModule, TasksModule],
   controllers: [ComputeController],
-  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, Registration],
+  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, Registration, VolumeRemovals],
   exports: [FleetView],
 })
 export class FleetModule {}

@@ -2,7 +2,7 @@
  * What a report changes: a pure function from a VM's state and one report to its next state, so that any order and
  * any repetition of reports can be tried in a property test. The database work is in reports.ts.
  */
-import type { TaskId } from '../../protocol/ids.js';
+import type { TaskId, VolumeUuid } from '../../protocol/ids.js';
 import type { ObservedState, ReportVerdict, VmReport } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
 import { deriveStatus, type Observed, type Operation, type VmStatus } from '../virtual-machines/vm-status.js';
@@ -19,6 +19,8 @@ export interface ReportedVm {
   readonly fixedIp: string | null;
   readonly metadataTokenHash: string | null;
   readonly lastSequence: number;
+  /** What volumes a report has seen in the domain, and of which generation it spoke. */
+  readonly seenVolumes?: { readonly generation: number; readonly volumes: readonly VolumeUuid[] } | undefined;
   /** The incarnation is over and its claim released. */
   readonly ended: boolean;
   /** The task whose end the last report told of; those of older generations end with it. */
@@ -49,6 +51,7 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
       fixedIp: report.fixedIp ?? vm.fixedIp,
       metadataTokenHash: report.metadataTokenHash ?? vm.metadataTokenHash,
       lastSequence: report.sequence,
+      seenVolumes: report.volumes === undefined ? vm.seenVolumes : { generation: report.generation, volumes: report.volumes },
       // A start that failed was undone by the worker; a VM that had run keeps its disk and its place.
       ended: status === 'DELETED' || (observed === 'failed' && neverRan && vm.desiredPower !== 'absent'),
       concluded:

@@ -97,7 +97,13 @@ export function loadLibvirt() {
     virDomainShutdownFlags: bind('virDomainShutdownFlags', 'int', [pointer, 'uint']),
     virDomainReset: bind('virDomainReset', 'int', [pointer, 'uint']),
     virDomainDestroyFlags: bind('virDomainDestroyFlags', 'int', [pointer, 'uint']),
+    virDomainManagedSave: bind('virDomainManagedSave', 'int', [pointer, 'uint']),
+    virDomainHasManagedSaveImage: bind('virDomainHasManagedSaveImage', 'int', [pointer, 'uint']),
+    virDomainManagedSaveRemove: bind('virDomainManagedSaveRemove', 'int', [pointer, 'uint']),
     virDomainUndefineFlags: bind('virDomainUndefineFlags', 'int', [pointer, 'uint']),
+    virDomainGetXMLDesc: bind('virDomainGetXMLDesc', ownedString, [pointer, 'uint']),
+    virDomainAttachDeviceFlags: bind('virDomainAttachDeviceFlags', 'int', [pointer, text, 'uint']),
+    virDomainDetachDeviceFlags: bind('virDomainDetachDeviceFlags', 'int', [pointer, text, 'uint']),
     virDomainFree: bind('virDomainFree', 'int', [pointer]),
 
     virNetworkLookupByName: bind('virNetworkLookupByName', pointer, [pointer, text]),

@@ -16,6 +16,7 @@ const RUNNING_STATES = new Set([1, 2, 3, 4, 7]);
 const METADATA_ELEMENT = 2;
 const AFFECT_LIVE = 1;
 const AFFECT_CONFIG = 2;
+const XML_INACTIVE = 2;
 const UNDEFINE_MANAGED_SAVE_SNAPSHOTS_NVRAM_CHECKPOINTS = 1 | 2 | 4 | 16;
 const SHUTDOWN_ACPI = 1;
 const NETWORK_UPDATE = { add: 3, remove: 2, section: 4, liveAndConfig: 3 } as const;
@@ -25,10 +26,16 @@ const UUID_BUFFER_BYTES = 37;
 export interface DomainRecord {
   readonly uuid: string;
   readonly name: string;
-  readonly state: 'running' | 'stopped';
+  /** `hibernated`: off, with its memory saved. */
+  readonly state: 'running' | 'stopped' | 'hibernated';
   /** Our metadata element; undefined for the domains of others. */
   readonly metadata?: string;
 }
+
+/** Of a domain: as it runs now, or as it will be when it is next started. */
+export type DomainForm = 'live' | 'config';
+
+const AFFECT: Readonly<Record<DomainForm, number>> = { live: AFFECT_LIVE, config: AFFECT_CONFIG };
 
 export interface LeaseRecord {
   readonly mac: string;
@@ -81,6 +88,12 @@ export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
       call.virNetworkFree,
     );
 
+  const hasSavedMemory = (domain: Handle): boolean => {
+    const answer = call.virDomainHasManagedSaveImage(domain, 0) as number;
+    must(answer);
+    return answer === 1;
+  };
+
   const describe = (domain: Handle): DomainRecord => {
     const state = [0];
     must(call.virDomainGetState(domain, state, [0], 0) as number);
@@ -88,7 +101,7 @@ export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
     return {
       uuid: uuidOf(libvirt, domain),
       name: call.virDomainGetName(domain) as string,
-      state: RUNNING_STATES.has(state[0]!) ? 'running' : 'stopped',
+      state: RUNNING_STATES.has(state[0]!) ? 'running' : hasSavedMemory(domain) ? 'hibernated' : 'stopped',
       metadata: metadata ?? undefined,
     };
   };
@@ -117,12 +130,22 @@ export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
 
     domain: (uuid: string): DomainRecord | undefined => withDomain(uuid, describe),
 
+    domainDocument: (uuid: string, form: DomainForm): string | undefined =>
+      withDomain(uuid, (domain) => {
+        const xml = call.virDomainGetXMLDesc(domain, form === 'config' ? XML_INACTIVE : 0) as string | null;
+        return xml === null ? fail() : xml;
+      }),
+
     setMetadata(uuid: string, element: string): void {
       withDomain(uuid, (domain) => {
         const flags = call.virDomainIsActive(domain) === 1 ? AFFECT_LIVE | AFFECT_CONFIG : AFFECT_CONFIG;
         const args = [domain, METADATA_ELEMENT, element, METADATA_PREFIX, METADATA_NAMESPACE, flags] as const;
         must(call.virDomainSetMetadata(...args) as number);
       });
+    },
+
+    dropSavedMemory(uuid: string): void {
+      withDomain(uuid, (domain) => must(call.virDomainManagedSaveRemove(domain, 0) as number));
     },
 
     undefineDomain(uuid: string): void {
@@ -238,6 +261,16 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
       onDomain(uuid, (domain) => run<number>('virDomainShutdownFlags', domain, SHUTDOWN_ACPI), 'fails'),
 
     resetDomain: (uuid: string) => onDomain(uuid, (domain) => run<number>('virDomainReset', domain, 0), 'fails'),
+
+    /** Writes the whole memory of the guest to the node's disk, and powers off. */
+    saveMemory: (uuid: string) => onDomain(uuid, (domain) => run<number>('virDomainManagedSave', domain, 0), 'fails'),
+
+    attachDevice: (uuid: string, xml: string, form: DomainForm) =>
+      onDomain(uuid, (domain) => run<number>('virDomainAttachDeviceFlags', domain, xml, AFFECT[form]), 'fails'),
+
+    /** On a running domain, it only asks the guest to let go of the device. */
+    detachDevice: (uuid: string, xml: string, form: DomainForm) =>
+      onDomain(uuid, (domain) => run<number>('virDomainDetachDeviceFlags', domain, xml, AFFECT[form]), 'fails'),
 
     powerOff: (uuid: string) =>
       onDomain(uuid, (domain) => run<number>('virDomainDestroyFlags', domain, 0), 'is fine'),

@@ -1,5 +1,6 @@
 /**
- * The worker's folder on the host: base images, and one folder for each incarnation with its disk and console log.
+ * The worker's folder on the host: base images, volumes, and one folder for each incarnation with its disk and console
+ * log.
  *
  * QEMU runs as a user of its own and must be able to walk down to it; that is checked before the first VM fails on
  * it. An incarnation's folder bears its number, so that the late removal of a former life cannot take the disk of the
@@ -7,6 +8,7 @@
  */
 import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { VolumeUuid } from '../../../protocol/ids.js';
 import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
 import { qemuUser } from './qemu-user.js';
 
@@ -24,17 +26,20 @@ export class DataFolder {
   readonly path: string;
   readonly images: string;
   private readonly instances: string;
+  private readonly volumes: string;
 
   constructor(path: string) {
     this.path = resolve(path);
     this.images = join(this.path, 'images');
     this.instances = join(this.path, 'instances');
+    this.volumes = join(this.path, 'volumes');
   }
 
   /** @throws HypervisorError when QEMU could not reach what is in it. */
   async open(): Promise<void> {
     await mkdir(this.instances, { recursive: true, mode: 0o755 });
     await mkdir(this.images, { recursive: true, mode: 0o755 });
+    await mkdir(this.volumes, { recursive: true, mode: 0o711 });
     await this.checkReachable();
   }
 
@@ -59,14 +64,23 @@ export class DataFolder {
     await rm(this.filesOf(identity).folder, { recursive: true, force: true });
   }
 
-  /** What VMs may fill: what is free, and what they already hold. */
+  volumeFile(uuid: VolumeUuid): string {
+    return join(this.volumes, `${uuid}.qcow2`);
+  }
+
+  isVolumeFile(path: string): boolean {
+    return dirname(path) === this.volumes;
+  }
+
+  /** What VMs and volumes may fill: what is free, and what they already hold. */
   async capacityBytes(): Promise<number> {
     const fileSystem = await statfs(this.path);
     let held = 0;
-    for (const entry of await readdir(this.instances, { recursive: true, withFileTypes: true })) {
-      const file = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
-      held += (file?.blocks ?? 0) * BLOCK_BYTES;
-    }
+    for (const folder of [this.instances, this.volumes])
+      for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+        const file = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
+        held += (file?.blocks ?? 0) * BLOCK_BYTES;
+      }
     return fileSystem.bavail * fileSystem.bsize + held;
   }
 

@@ -1,0 +1,66 @@
+/** Volumes in the documents of libvirt: which ones a domain has, and the device that adds one. */
+import { XMLParser } from 'fast-xml-parser';
+import type { VolumeUuid } from '../../../protocol/ids.js';
+import { serialOf } from '../../../protocol/volume.js';
+import { renderXml } from './xml.js';
+
+export interface DomainDisk {
+  /** `vda`, `vdb` … */
+  readonly target: string;
+  readonly file: string | undefined;
+}
+
+export interface VolumeDevice {
+  readonly uuid: VolumeUuid;
+  readonly file: string;
+  readonly target: string;
+}
+
+const TARGETS = [...'bcdefghijklmnopqrstuvwxyz'].map((letter) => `vd${letter}`);
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  parseAttributeValue: false,
+  parseTagValue: false,
+  isArray: (name) => name === 'disk',
+});
+
+interface ParsedDomain {
+  readonly domain: {
+    readonly devices?: {
+      readonly disk?: readonly { readonly target: { readonly '@dev': string }; readonly source?: { readonly '@file'?: string } }[];
+    };
+  };
+}
+
+export function disksIn(domainXml: string): DomainDisk[] {
+  const { domain } = parser.parse(domainXml) as ParsedDomain;
+  return (domain.devices?.disk ?? []).map(({ target, source }) => ({ target: target['@dev'], file: source?.['@file'] }));
+}
+
+/** The first name of a disk that none of these has; the root disk is `vda`. */
+export function freeTarget(disks: readonly DomainDisk[]): string | undefined {
+  const taken = new Set(disks.map(({ target }) => target));
+  return TARGETS.find((target) => !taken.has(target));
+}
+
+/** Its format is said, and its chain ends here: what a guest writes to the start of it is never believed. */
+export const volumeXml = ({ uuid, file, target }: VolumeDevice): string =>
+  renderXml({
+    disk: {
+      '@type': 'file',
+      '@device': 'disk',
+      driver: { '@name': 'qemu', '@type': 'qcow2', '@discard': 'unmap' },
+      source: { '@file': file },
+      backingStore: {},
+      target: { '@dev': target, '@bus': 'virtio' },
+      serial: serialOf(uuid),
+    },
+  });
+
+/** libvirt knows the device by its target. */
+export const detachedXml = ({ target, file }: DomainDisk): string =>
+  renderXml({
+    disk: { '@type': 'file', '@device': 'disk', source: { '@file': file }, target: { '@dev': target, '@bus': 'virtio' } },
+  });
