@@ -17,6 +17,7 @@ import type { DomainIdentity, PowerChange } from '../../src/compute/hypervisor/h
 import type { LibvirtDaemons } from '../../src/compute/hypervisor/libvirt/daemons.js';
 import type { LibvirtHypervisor } from '../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js';
 import type { IncarnationId, VmUuid } from '../../src/protocol/ids.js';
+import { DEFAULT_RULES } from '../../src/protocol/security-rule.js';
 import type { VmSpec } from '../../src/protocol/task.js';
 import { eventually } from './eventually.js';
 import { guestImage } from './guest-image.js';
@@ -133,6 +134,10 @@ describe('the libvirt hypervisor with a real guest', () => {
         kernelArguments: image.kernelArguments,
       },
       floatingIp: FLOATING_IP,
+      rules: [
+        ...DEFAULT_RULES,
+        { direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', remoteIpPrefix: '0.0.0.0/0', portMin: 80, portMax: 80 },
+      ],
     };
     outside = await Outside.open();
     daemons = await startDaemons();

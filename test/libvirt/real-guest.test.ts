@@ -146,6 +146,14 @@ describe('a cloud with a real guest', () => {
       image_name: 'Baton Tiny Linux',
       key_name: 'demo',
       assign_floating_ip: true,
+      security_rules: [22, 80].map((port) => ({
+        direction: 'ingress',
+        ethertype: 'IPv4',
+        protocol: 'tcp',
+        remote_ip_prefix: '0.0.0.0/0',
+        port_range_min: port,
+        port_range_max: port,
+      })),
       user_data: '#!/bin/sh\necho "made by the user data of $(hostname)" >/www/made.txt\n',
       callback_url: receiver.url('/hook'),
     });
