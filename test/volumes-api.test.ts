@@ -336,6 +336,20 @@ describe('a volume with a virtual machine', () => {
     expect(held).toHaveLength(1);
   });
 
+  it('is won by one where two want the last room on a node', async () => {
+    const rivals = [await vms.active({ name: 'roomy-1' }), await vms.active({ name: 'roomy-2' })];
+    const [{ free }] = await cloud.database.query('SELECT disk_gib_total - disk_gib_used AS free FROM compute_node');
+    const volumes = [await create('half-1', { size: Math.floor(free / 2) + 1 }), await create('half-2', { size: Math.floor(free / 2) + 1 })];
+    const answers = await Promise.all(rivals.map((vm, index) => attach(vm, volumes[index])));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+    const winner = answers.findIndex(({ status }) => status === 200);
+    await reaches(volumes[winner].id, 'in-use');
+    await detach(rivals[winner]!, volumes[winner]);
+    await reaches(volumes[winner].id, 'available');
+    await send('DELETE', `volumes/${volumes[winner].id}`);
+    await gone(volumes[winner].id);
+  });
+
   it('is either attached or deleted when both are asked for at the same time', async () => {
     const vm = await vms.active({ name: 'hesitant' });
     for (let round = 0; round < 5; round++) {
@@ -394,6 +408,24 @@ describe('a volume with a virtual machine', () => {
     await gone(volume.id);
     node.hypervisor.misbehaviours = {};
     expect(await diskUsed()).toBe(used - 10);
+  });
+
+  it('that nobody is asked to bring to its VM any more is found by fsck, and put right', async () => {
+    const vm = await vms.active({ name: 'forgotten' });
+    const volume = await create('orphan');
+    await attach(vm, volume);
+    await reaches(volume.id, 'in-use');
+    await cloud.database.query(`UPDATE volume_attachment SET status = 'ATTACHING' WHERE volume_id = $1`, [volume.id]);
+    await cloud.database.query(`UPDATE compute_node SET disk_gib_used = disk_gib_used + 1 WHERE name = 'node-1'`);
+    const found = await fsck(cloud.database, { repair: true });
+    expect(found.map(({ invariant, repaired }) => ({ invariant, repaired }))).toEqual(
+      expect.arrayContaining([
+        { invariant: 'attachment-on-its-way-has-a-task', repaired: true },
+        { invariant: 'claims-add-up', repaired: true },
+      ]),
+    );
+    await reaches(volume.id, 'in-use');
+    expect(await fsck(cloud.database)).toEqual([]);
   });
 
   it('stays on its node: a VM on another one is told why it cannot have it', async () => {
