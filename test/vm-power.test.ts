@@ -25,7 +25,7 @@ describe('a VM', () => {
     const vm = await vms.active({ name: 'worker' });
     expect((await vms.get(`/${vm.id}/stop`)).body).toEqual({ status: true, message: 'Stopping VM worker' });
     const stopped = await vms.reaches(vm.id, 'SHUTOFF');
-    expect(stopped).toMatchObject({ power_state: 'SHUTDOWN', vm_state: 'stopped', allowed_actions: ['start', 'delete'] });
+    expect(stopped).toMatchObject({ power_state: 'SHUTDOWN', vm_state: 'stopped', allowed_actions: ['start', 'resize', 'delete'] });
 
     expect((await vms.get('/demo/worker/start')).body).toEqual({ status: true, message: 'Starting VM worker' });
     const started = await vms.reaches(vm.id, 'ACTIVE');

@@ -322,6 +322,65 @@ describe('a compute worker at its tasks', () => {
     expect(await hypervisor.state(slow)).toBe('stopped');
   });
 
+  const resized = (task: ConvergeTask): ConvergeTask => {
+    const newer = next(task, task.spec.power);
+    return { ...newer, spec: { ...newer.spec, vcpus: 2, resizes: 1 } };
+  };
+
+  it('hibernates a guest, and lets it go on without defining it anew', async () => {
+    const task = exampleTask();
+    await carryOut(task);
+    const hibernation = next(task, 'hibernated');
+    await carryOut(hibernation);
+    await carryOut(hibernation);
+    expect(await hypervisor.state(task)).toBe('hibernated');
+    const tokens: string[] = [];
+    const define = hypervisor.define.bind(hypervisor);
+    hypervisor.define = async (identity, spec, token) => {
+      if ((await hypervisor.state(identity)) !== 'running') tokens.push(token);
+      return await define(identity, spec, token);
+    };
+    await carryOut(next(hibernation, 'running'));
+    expect(tokens).toEqual([]);
+    expect(sink.observed).toEqual(['building', 'running', 'hibernated', 'hibernated', 'building', 'running']);
+    expect(sink.reports[4]!.metadataTokenHash).toBeUndefined();
+  });
+
+  it('does not restore a VM of which the conductor has newer news', async () => {
+    const task = exampleTask();
+    await carryOut(task);
+    await carryOut(next(task, 'hibernated'));
+    sink.verdict = () => 'stale';
+    await carryOut(next(next(task, 'hibernated'), 'running'));
+    expect(await hypervisor.state(task)).toBe('hibernated');
+  });
+
+  it('tells that there is nothing to hibernate, and makes nothing', async () => {
+    await carryOut(next(exampleTask(), 'hibernated'));
+    expect(sink.observed).toEqual(['absent']);
+    expect(await hypervisor.inventory()).toEqual([]);
+  });
+
+  it.each(['stop', 'define', 'start'] as const)('ends a resize right when it was killed during %s and the task comes again', async (call) => {
+    const task = exampleTask();
+    await carryOut(task);
+    const reached = new Promise<void>((wake) => {
+      const original = hypervisor[call].bind(hypervisor) as (...args: unknown[]) => Promise<unknown>;
+      hypervisor[call] = (async (...args: unknown[]) => {
+        await original(...args);
+        wake();
+        return await new Promise<never>(() => undefined);
+      }) as never;
+    });
+    const resize = resized(task);
+    deliver(resize);
+    await reached;
+    await restart();
+    expect(await carryOut(resize)).toEqual(['acknowledged']);
+    expect(hypervisor.domain(task)).toMatchObject({ state: 'running', hardware: { vcpus: 2 } });
+    expect(sink.reports.at(-1)).toMatchObject({ observed: 'running', generation: resize.generation });
+  });
+
   it('tells when a guest has switched itself off', async () => {
     const task = exampleTask();
     hypervisor.onPowerChange(runner.onPowerChange);

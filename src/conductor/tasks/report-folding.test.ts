@@ -97,6 +97,27 @@ describe('a report', () => {
     expect(foldReport(building, report(12, 'running', { generation: 2 })).vm.status).toBe('ACTIVE');
   });
 
+  it('that a VM is hibernated settles it, and a late one leaves it on its way back', () => {
+    const hibernating: ReportedVm = { ...RUNNING, desiredPower: 'hibernated', operation: 'hibernate', generation: 2, status: 'HIBERNATING' };
+    const hibernated = foldReport(hibernating, report(11, 'hibernated', { generation: 2, taskId: TASK })).vm;
+    expect(hibernated).toMatchObject({ status: 'HIBERNATED', ended: false, concluded: { taskId: TASK, state: 'done' } });
+    const restoring: ReportedVm = { ...hibernated, desiredPower: 'running', operation: 'hibernate-restore', generation: 3, status: 'RESTORING' };
+    expect(foldReport(restoring, report(12, 'hibernated', { generation: 2 })).vm.status).toBe('RESTORING');
+    expect(foldReport(restoring, report(12, 'running', { generation: 3 })).vm.status).toBe('ACTIVE');
+  });
+
+  it('of a guest that went off before it could be hibernated shows SHUTOFF', () => {
+    const hibernating: ReportedVm = { ...RUNNING, desiredPower: 'hibernated', operation: 'hibernate', generation: 2, status: 'HIBERNATING' };
+    expect(foldReport(hibernating, report(11, 'stopped', { generation: 2 })).vm.status).toBe('SHUTOFF');
+  });
+
+  it('of a resize that failed leaves the VM its place and its disk', () => {
+    const resizing: ReportedVm = { ...RUNNING, operation: 'resize', generation: 2, status: 'RESIZING' };
+    const building = foldReport(resizing, report(11, 'building', { generation: 2 })).vm;
+    expect(building.status).toBe('RESIZING');
+    expect(foldReport(building, report(12, 'failed', { generation: 2, reason: 'no room' })).vm).toMatchObject({ status: 'ERROR', fault: 'no room', ended: false });
+  });
+
   it('of a guest that switched itself off shows SHUTOFF, and finishes no task', () => {
     expect(foldReport(RUNNING, report(11, 'stopped')).vm).toMatchObject({ status: 'SHUTOFF', fault: null, concluded: undefined });
   });
@@ -119,7 +140,7 @@ describe('a report', () => {
 });
 
 describe('reports in any order and any number (P6)', () => {
-  const observed = fc.constantFrom<ObservedState>('building', 'running', 'stopped', 'absent', 'failed');
+  const observed = fc.constantFrom<ObservedState>('building', 'running', 'stopped', 'hibernated', 'absent', 'failed');
   const told = fc
     .uniqueArray(fc.integer({ min: 11, max: 60 }), { minLength: 1, maxLength: 12 })
     .chain((sequences) =>
@@ -144,6 +165,7 @@ describe('reports in any order and any number (P6)', () => {
   const vm = fc.constantFrom<ReportedVm>(
     { ...RUNNING, generation: 3, operation: 'hard-reboot', status: 'REBOOTING' },
     { ...RUNNING, generation: 3, desiredPower: 'stopped', operation: 'stop', status: 'STOPPING' },
+    { ...RUNNING, generation: 3, desiredPower: 'hibernated', operation: 'hibernate', status: 'HIBERNATING' },
   );
 
   it('end in the same row: that of the highest sequence', () => {

@@ -29,6 +29,10 @@ export class Incarnation {
   @Column('boolean', { default: true })
   claimed: boolean;
 
+  /** CPU, memory and GPUs are given back, so that the claim is on the disk alone. */
+  @Column('boolean', { default: false })
+  hibernated: boolean;
+
   @Column('int')
   vcpus: number;
 

@@ -65,6 +65,10 @@ export class VirtualMachine {
   @Column('text', { default: 'create' })
   operation: Operation;
 
+  /** It gave its floating IP back when it was hibernated, and gets another when it comes back. */
+  @Column('boolean', { default: false })
+  awaitsFloatingIp: boolean;
+
   /** What the worker shall make it of: with name and desired power, the content of every task of this VM. */
   @Column('jsonb')
   hardware: VmHardware;

@@ -1,70 +1,35 @@
 /**
- * What users ask of VMs that are there: start, stop, hard-reboot, delete; one by id or name, or all that carry a
- * label. An action only writes the wish (desired power, a new generation, a task). What comes of it is reported.
+ * What users ask of VMs that are there: start, stop, hard-reboot, hibernate, restore, resize, delete; one by id or name,
+ * or all that carry a label. An action only writes the wish, and takes the room that it needs. What comes of it is
+ * reported.
  *
- * The race it excludes: a report, or another request, about the same VM. All lock the VM's row first, in the order of
- * ids. A VM that has no place on any node any more can only be deleted, and is gone at once.
+ * The race it excludes: a report, or another request, about the same VM, by locking its row first; and another request
+ * for the same room, by conditional UPDATE in a savepoint of its own. Who finds no room is refused alone.
  */
 import { Injectable } from '@nestjs/common';
-import { randomUUID } from 'node:crypto';
 import { DataSource, type EntityManager } from 'typeorm';
-import type { ComputeNodeId, IncarnationId, OrganizationId, TaskId, VmId } from '../../protocol/ids.js';
 import type { VmHardware } from '../../protocol/task.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
-import { badRequest, notFound } from '../http/api-error.js';
+import { DEADLOCK, sqlState } from '../database/database-error.js';
+import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import { LabelActionResponse } from './vm.dto.js';
+import { hasGivenUp, takeBack, withoutFloatingIp } from './vm-hibernation.js';
 import { VmQueries } from './vm-queries.js';
-import { ACTIONS, deriveStatus, isAllowed, type Observed, type VmAction, type VmStatus } from './vm-status.js';
-import { writeStatusChanges } from './vm-status-changes.js';
+import { takeFlavor } from './vm-resizing.js';
+import { ACTIONS, desiredPowerFor, isAllowed, type VmAction } from './vm-status.js';
+import { lockVms, writeWishes, type LockedVm, type VmSelector, type Wish } from './vm-wishes.js';
 
-/** Which VMs an action is for. */
-export type VmSelector =
-  | { readonly id: VmId }
-  | { readonly environment: string; readonly name: string }
-  | { readonly environment: string; readonly label: string };
-
-interface VmRow {
-  readonly id: VmId;
-  readonly organization_id: OrganizationId;
-  readonly name: string;
-  readonly generation: number;
-  readonly observed: Observed;
-  readonly observed_generation: number;
-  readonly status: VmStatus;
-  readonly hardware: VmHardware;
-  readonly has_callback: boolean;
-  readonly incarnation_id: IncarnationId | null;
-  readonly compute_node_id: ComputeNodeId | null;
+/** What an action needs to know beside the VM. */
+export interface ActionDetails {
+  /** For hibernate: whether the VM keeps its floating IP meanwhile. */
+  readonly retainIp?: boolean;
+  /** For resize. */
+  readonly flavorName?: string;
 }
 
-const LOCK = `
-  SELECT vm.id, vm.organization_id, vm.name, vm.generation, vm.observed, vm.observed_generation, vm.status, vm.hardware,
-         vm.callback_url IS NOT NULL AS has_callback, i.id AS incarnation_id, i.compute_node_id
-    FROM virtual_machine vm
-    JOIN environment e ON e.id = vm.environment_id
-    LEFT JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL
-   WHERE vm.organization_id = $1 AND vm.deleted_at IS NULL`;
-
-const WRITE = `
-  WITH w AS (
-    SELECT * FROM json_to_recordset($1) AS w(vm_id int, desired_power text, operation text, generation int, status text,
-      hardware jsonb, observed text, observed_generation int, gone boolean, task_id uuid, incarnation_id int, compute_node_id int)
-  ), updated_vm AS (
-    UPDATE virtual_machine vm
-       SET desired_power = w.desired_power, operation = w.operation, generation = w.generation, status = w.status,
-           hardware = w.hardware, observed = w.observed, observed_generation = w.observed_generation, fault = NULL,
-           deleted_at = CASE WHEN w.gone THEN now() END
-      FROM w WHERE vm.id = w.vm_id
-  ), released_ip AS (
-    UPDATE floating_ip f SET virtual_machine_id = NULL FROM w WHERE f.virtual_machine_id = w.vm_id AND w.gone
-  ), superseded AS (
-    UPDATE task t SET state = 'superseded', finished_at = now()
-      FROM w WHERE t.virtual_machine_id = w.vm_id AND t.state = 'pending'
-  )
-  INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
-  SELECT task_id, compute_node_id, vm_id, incarnation_id, generation FROM w WHERE NOT gone`;
+const ATTEMPTS = 3;
 
 @Injectable()
 export class VmActions {
@@ -75,19 +40,25 @@ export class VmActions {
     private readonly deliverer: CallbackDeliverer,
   ) {}
 
-  /** @returns the VM's name. @throws ApiError 404, or 400 in a state that the action is not for. */
-  async actOnOne(principal: Principal, action: VmAction, selector: VmSelector): Promise<string> {
-    const { rows, refusals } = await this.act(principal, action, selector);
+  /** @returns the VM's name. @throws ApiError 404, 400 in a state that the action is not for, 409 without room. */
+  async actOnOne(principal: Principal, action: VmAction, selector: VmSelector, details: ActionDetails = {}): Promise<string> {
+    const { rows, refusals } = await this.act(principal, action, selector, details);
     const [row] = rows;
     if (row === undefined) throw notFound('The virtual machine');
     const refusal = refusals.get(row);
-    if (refusal !== undefined) throw badRequest(refusal);
+    if (refusal !== undefined) throw refusal;
     return row.name;
   }
 
   /** Those that the action is not for now are told, and do not keep the others. */
-  async actOnLabelled(principal: Principal, action: VmAction, environment: string, label: string): Promise<LabelActionResponse> {
-    const { rows, refusals } = await this.act(principal, action, { environment, label });
+  async actOnLabelled(
+    principal: Principal,
+    action: VmAction,
+    environment: string,
+    label: string,
+    details: ActionDetails = {},
+  ): Promise<LabelActionResponse> {
+    const { rows, refusals } = await this.act(principal, action, { environment, label }, details);
     if (rows.length === 0) await this.queries.requireEnvironment(principal.organizationId, environment);
     const response = new LabelActionResponse(
       rows.length === 0
@@ -98,90 +69,85 @@ export class VmActions {
       id: row.id,
       name: row.name,
       accepted: !refusals.has(row),
-      message: refusals.get(row) ?? '',
+      message: refusals.get(row)?.message ?? '',
     }));
     return response;
   }
 
-  private async act(principal: Principal, action: VmAction, selector: VmSelector) {
-    const { condition, parameters } = where(selector);
-    const result = await this.dataSource.transaction(async (transaction) => {
-      const rows = await transaction.query<VmRow[]>(`${LOCK} AND ${condition} ORDER BY vm.id FOR UPDATE OF vm`, [
-        principal.organizationId,
-        ...parameters,
-      ]);
-      const refusals = new Map(rows.flatMap((row) => refusalOf(action, row).map((words) => [row, words] as const)));
-      const accepted = rows.filter((row) => !refusals.has(row));
-      // What is on its way out needs no second push.
-      const changed = accepted.filter((row) => row.status !== 'DELETING');
-      await this.write(transaction, principal, action, changed);
-      return { rows, refusals, changed };
-    });
-    if (result.changed.length > 0) this.relay.wake();
-    if (result.changed.some((row) => row.has_callback)) this.deliverer.wake();
-    return result;
-  }
-
-  private async write(transaction: EntityManager, principal: Principal, action: VmAction, rows: readonly VmRow[]): Promise<void> {
-    if (rows.length === 0) return;
-    const wishes = rows.map((row) => wish(action, row));
-    await transaction.query(WRITE, [JSON.stringify(wishes)]);
-    await writeStatusChanges(
-      transaction,
-      rows.map((row, index) => ({
-        vmId: row.id,
-        organizationId: row.organization_id,
-        name: row.name,
-        from: row.status,
-        status: wishes[index]!.status,
-        observed: row.observed,
-        fault: null,
-        userId: principal.userId,
-        hasCallback: row.has_callback,
-      })),
-    );
+  private async act(principal: Principal, action: VmAction, selector: VmSelector, details: ActionDetails) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const result = await this.dataSource.transaction((transaction) => attemptAction(transaction, principal, action, selector, details));
+        if (result.wishes.size > 0) this.relay.wake();
+        if ([...result.wishes.keys()].some((vm) => vm.has_callback)) this.deliverer.wake();
+        return result;
+      } catch (error) {
+        // Claims on several nodes at once, which another request took in another order.
+        if (sqlState(error) !== DEADLOCK || attempt === ATTEMPTS) throw error;
+      }
+    }
   }
 }
 
-function where(selector: VmSelector): { condition: string; parameters: unknown[] } {
-  if ('id' in selector) return { condition: 'vm.id = $2', parameters: [selector.id] };
-  if ('name' in selector)
-    return { condition: 'e.name = $2 AND vm.name = $3', parameters: [selector.environment, selector.name] };
-  return {
-    condition: `e.name = $2 AND EXISTS (
-      SELECT 1 FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id AND l.label = $3)`,
-    parameters: [selector.environment, selector.label],
-  };
+interface Outcome {
+  readonly rows: readonly LockedVm[];
+  readonly refusals: ReadonlyMap<LockedVm, ApiError>;
+  readonly wishes: ReadonlyMap<LockedVm, Wish>;
 }
 
-function refusalOf(action: VmAction, row: VmRow): string[] {
-  const placed = row.incarnation_id !== null;
-  if (isAllowed(action, row.status, placed)) return [];
-  if (isAllowed(action, row.status, true))
-    return [`${row.name} could not be made and has no place on a node. Delete it and create it anew.`];
+async function attemptAction(
+  transaction: EntityManager,
+  principal: Principal,
+  action: VmAction,
+  selector: VmSelector,
+  details: ActionDetails,
+): Promise<Outcome> {
+  const rows = await lockVms(transaction, principal, selector);
+  const refusals = new Map<LockedVm, ApiError>();
+  const wishes = new Map<LockedVm, Wish>();
+  // Claims lock the nodes' rows, which all lock in the same order.
+  for (const vm of rows.toSorted((a, b) => (a.compute_node_id ?? 0) - (b.compute_node_id ?? 0) || a.id - b.id)) {
+    const refusal = refusalOf(action, vm);
+    if (refusal !== undefined) refusals.set(vm, refusal);
+    // What is on its way out needs no second push.
+    else if (vm.status !== 'DELETING')
+      try {
+        wishes.set(vm, await wishFor(transaction, action, vm, details));
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        refusals.set(vm, error);
+      }
+  }
+  await writeWishes(transaction, principal, wishes);
+  return { rows, refusals, wishes };
+}
+
+function refusalOf(action: VmAction, vm: LockedVm): ApiError | undefined {
+  const placed = vm.incarnation_id !== null;
+  if (isAllowed(action, vm.status, placed)) return undefined;
+  if (isAllowed(action, vm.status, true))
+    return badRequest(`${vm.name} could not be made and has no place on a node. Delete it and create it anew.`);
   const states = ACTIONS[action].allowedIn.filter((status) => status !== 'DELETING');
-  return [`${row.name} is ${row.status}; ${action} is possible when it is ${states.join(' or ')}.`];
+  return badRequest(`${vm.name} is ${vm.status}; ${action} is possible when it is ${states.join(' or ')}.`);
 }
 
-/** What is to be written for one VM. */
-function wish(action: VmAction, row: VmRow) {
-  const { desiredPower } = ACTIONS[action];
-  const generation = row.generation + 1;
-  const gone = row.incarnation_id === null;
-  const observed: Observed = gone ? 'absent' : row.observed;
-  const observedGeneration = gone ? generation : row.observed_generation;
-  return {
-    vm_id: row.id,
-    desired_power: desiredPower,
+/** @throws ApiError when the VM cannot have what it needs for it; nothing is changed then. */
+async function wishFor(transaction: EntityManager, action: VmAction, vm: LockedVm, details: ActionDetails): Promise<Wish> {
+  const desiredPower = desiredPowerFor(action, vm.status);
+  const wish: Wish = {
     operation: action,
-    generation,
-    status: deriveStatus({ desiredPower, operation: action, generation, observed, observedGeneration }),
-    hardware: action === 'hard-reboot' ? { ...row.hardware, resets: (row.hardware.resets ?? 0) + 1 } : row.hardware,
-    observed,
-    observed_generation: observedGeneration,
-    gone,
-    task_id: randomUUID() as TaskId,
-    incarnation_id: row.incarnation_id,
-    compute_node_id: row.compute_node_id,
+    desiredPower,
+    flavorId: vm.flavor_id,
+    hardware: vm.hardware,
+    awaitsFloatingIp: vm.awaits_floating_ip,
   };
+  if (action === 'hibernate') return details.retainIp === true ? wish : { ...wish, ...withoutFloatingIp(vm) };
+  if (action === 'resize')
+    return { ...wish, ...(await transaction.transaction((savepoint) => takeFlavor(savepoint, vm, details.flavorName!))) };
+  const back =
+    desiredPower !== 'absent' && hasGivenUp(vm) ? await transaction.transaction((savepoint) => takeBack(savepoint, vm)) : {};
+  const wished = { ...wish, ...back };
+  return action === 'hard-reboot' ? { ...wished, hardware: reset(wished.hardware) } : wished;
 }
+
+const reset = (hardware: VmHardware): VmHardware => ({ ...hardware, resets: (hardware.resets ?? 0) + 1 });

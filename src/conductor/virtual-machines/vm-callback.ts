@@ -2,7 +2,7 @@
 import type { InstanceFields } from './vm.dto.js';
 import type { VmStatus } from './vm-status.js';
 
-/** What was asked of the VM when it came to this status. */
+/** What was asked of the VM when it came to this status, where the one before does not tell. */
 const OPERATION: Readonly<Record<VmStatus, string>> = {
   CREATING: 'createInstance',
   BUILD: 'createInstance',
@@ -11,14 +11,25 @@ const OPERATION: Readonly<Record<VmStatus, string>> = {
   STOPPING: 'stopInstance',
   SHUTOFF: 'stopInstance',
   REBOOTING: 'rebootInstance',
+  HIBERNATING: 'shelveInstances',
+  HIBERNATED: 'shelveInstances',
+  RESTORING: 'unshelveInstances',
+  RESIZING: 'resizeInstance',
   ERROR: 'createInstance',
   DELETING: 'deleteInstance',
   DELETED: 'deleteInstance',
 };
 
-export const callbackBody = (vm: InstanceFields): string =>
+/** In these it rests, whatever brought it there. */
+const RESTING: readonly VmStatus[] = ['ACTIVE', 'SHUTOFF', 'HIBERNATED', 'ERROR'];
+
+const operationName = (status: VmStatus, from: VmStatus): string =>
+  OPERATION[RESTING.includes(status) && !RESTING.includes(from) ? from : status];
+
+/** @param from the status before; a VM that is new has none. */
+export const callbackBody = (vm: InstanceFields, from: VmStatus = vm.status): string =>
   JSON.stringify({
     resource: { id: vm.id, name: vm.name, type: 'virtual_machine' },
-    operation: { name: OPERATION[vm.status], status: vm.status },
+    operation: { name: operationName(vm.status, from), status: vm.status },
     data: vm,
   });

@@ -14,7 +14,7 @@ import { VmActions } from './vm-actions.js';
 import type { VmAction } from './vm-status.js';
 
 interface PowerAction {
-  readonly action: Exclude<VmAction, 'delete'>;
+  readonly action: Exclude<VmAction, 'hibernate' | 'resize' | 'delete'>;
   /** Infrahub's name of the operation. */
   readonly operationId: string;
   readonly summary: string;
@@ -25,6 +25,12 @@ const POWER_ACTIONS: readonly PowerAction[] = [
   { action: 'start', operationId: 'start_virtual_machine', summary: 'Start', doing: 'Starting' },
   { action: 'stop', operationId: 'stop_virtual_machine', summary: 'Shut down, and switch off after a while,', doing: 'Stopping' },
   { action: 'hard-reboot', operationId: 'hard_reboot_virtual_machine', summary: 'Reset', doing: 'Rebooting' },
+  {
+    action: 'hibernate-restore',
+    operationId: 'restore_hibernated_virtual_machine',
+    summary: 'Go on where hibernation has stopped',
+    doing: 'Restoring',
+  },
 ];
 
 const vmId = new ResourceId('The virtual machine');

@@ -34,10 +34,23 @@ const EVENT: Readonly<Record<VmStatus, EventText>> = {
   STARTING: { reason: 'InstanceStartRequest', message: 'Start was requested.' },
   STOPPING: { reason: 'InstanceStopRequest', message: 'Stop was requested.' },
   REBOOTING: { reason: 'InstanceRebootRequest', message: 'A hard reboot was requested.' },
+  HIBERNATING: { reason: 'HibernateInstanceRequest', message: 'Hibernation was requested.' },
+  HIBERNATED: { reason: 'HibernateInstanceSuccess', message: 'The virtual machine is hibernated.' },
+  RESTORING: { reason: 'RestoreHibernationInstanceRequest', message: 'Restoration from hibernation was requested.' },
+  RESIZING: { reason: 'InstanceResizeRequest', message: 'Another flavor was requested.' },
   SHUTOFF: { reason: 'InstanceStopSuccess', message: 'The virtual machine is switched off.' },
   ERROR: { reason: 'InstanceCreationFailed', message: 'The virtual machine is in error.' },
   DELETING: { reason: 'InstanceDeleteRequest', message: 'Deletion was requested.' },
   DELETED: { reason: 'InstanceDeleteSuccess', message: 'The virtual machine is gone.' },
+};
+
+/** What failed, by the status in which it did. */
+const FAILURE: Readonly<Partial<Record<VmStatus, string>>> = {
+  CREATING: 'InstanceCreationFailed',
+  BUILD: 'InstanceCreationFailed',
+  HIBERNATING: 'HibernateInstanceFailed',
+  RESTORING: 'RestoreHibernationInstanceFailed',
+  RESIZING: 'InstanceResizeFailed',
 };
 
 function eventText({ from, status, fault }: StatusChange): EventText {
@@ -45,10 +58,11 @@ function eventText({ from, status, fault }: StatusChange): EventText {
     return { reason: 'InstanceStartSuccess', message: EVENT.ACTIVE.message };
   if (status === 'ACTIVE' && from === 'REBOOTING')
     return { reason: 'InstanceRebootSuccess', message: 'The virtual machine was reset.' };
-  if (status === 'ERROR') {
-    const reason = from === 'CREATING' || from === 'BUILD' ? 'InstanceCreationFailed' : 'InstanceFailed';
-    return { reason, message: fault ?? EVENT.ERROR.message };
-  }
+  if (status === 'ACTIVE' && from === 'RESTORING')
+    return { reason: 'RestoreHibernationInstanceSuccess', message: 'The virtual machine runs again.' };
+  if ((status === 'ACTIVE' || status === 'SHUTOFF') && from === 'RESIZING')
+    return { reason: 'InstanceResizeSuccess', message: 'The virtual machine has its new flavor.' };
+  if (status === 'ERROR') return { reason: FAILURE[from] ?? 'InstanceFailed', message: fault ?? EVENT.ERROR.message };
   return EVENT[status];
 }
 
@@ -87,7 +101,7 @@ async function writeCallbacks(transaction: EntityManager, changes: readonly Stat
       organization_id: change.organizationId,
       virtual_machine_id: change.vmId,
       url: vm.callback_url,
-      body: callbackBody(renderVm({ ...vm, status, observed, fault })),
+      body: callbackBody(renderVm({ ...vm, status, observed, fault }), change.from),
     };
   });
   // One statement keeps the order of the changes: rows of one transaction share `now()`, so they are spaced by hand.

@@ -1,12 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import type { DesiredPower } from '../../protocol/task.js';
-import { ACTIONS, allowedActions, deriveStatus, powerAndVmState, type Observed, type Operation, type VmStatus } from './vm-status.js';
+import { ACTIONS, allowedActions, deriveStatus, desiredPowerFor, powerAndVmState, type Observed, type Operation, type VmAction, type VmStatus } from './vm-status.js';
 
-const DESIRED: readonly DesiredPower[] = ['running', 'stopped', 'absent'];
-const OBSERVED: readonly Observed[] = ['nothing', 'building', 'running', 'stopped', 'absent', 'failed'];
-const OPERATIONS: readonly Operation[] = ['create', 'start', 'stop', 'hard-reboot', 'delete'];
+const DESIRED: readonly DesiredPower[] = ['running', 'stopped', 'hibernated', 'absent'];
+const OBSERVED: readonly Observed[] = ['nothing', 'building', 'running', 'stopped', 'hibernated', 'absent', 'failed'];
+const OPERATIONS: readonly Operation[] = ['create', 'start', 'stop', 'hard-reboot', 'hibernate', 'hibernate-restore', 'resize', 'delete'];
 const STATUSES: readonly VmStatus[] = [
-  'CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'REBOOTING', 'SHUTOFF', 'ERROR', 'DELETING', 'DELETED',
+  'CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'REBOOTING', 'HIBERNATING', 'HIBERNATED',
+  'RESTORING', 'RESIZING', 'SHUTOFF', 'ERROR', 'DELETING', 'DELETED',
 ];
 
 const settled = (desiredPower: DesiredPower, observed: Observed, operation: Operation): VmStatus =>
@@ -27,6 +28,13 @@ describe('the status of a VM', () => {
     ['stopped', 'stopped', 'SHUTOFF'],
     ['stopped', 'absent', 'ERROR'],
     ['stopped', 'failed', 'ERROR'],
+    ['running', 'hibernated', 'HIBERNATED'],
+    ['hibernated', 'hibernated', 'HIBERNATED'],
+    ['hibernated', 'running', 'ACTIVE'],
+    ['hibernated', 'stopped', 'SHUTOFF'],
+    ['hibernated', 'absent', 'ERROR'],
+    ['hibernated', 'failed', 'ERROR'],
+    ['absent', 'hibernated', 'DELETING'],
     ['absent', 'running', 'DELETING'],
     ['absent', 'stopped', 'DELETING'],
     ['absent', 'absent', 'DELETED'],
@@ -39,6 +47,9 @@ describe('the status of a VM', () => {
     ['start', 'STARTING'],
     ['stop', 'STOPPING'],
     ['hard-reboot', 'REBOOTING'],
+    ['hibernate', 'HIBERNATING'],
+    ['hibernate-restore', 'RESTORING'],
+    ['resize', 'RESIZING'],
     ['delete', 'DELETING'],
   ])('on its way after %s is %s, whatever was seen before', (operation, status) => {
     for (const observed of OBSERVED) expect(underWay('running', observed, operation)).toBe(status);
@@ -69,11 +80,15 @@ describe('what can be asked of a VM', () => {
   it.each<[VmStatus, readonly string[]]>([
     ['CREATING', []],
     ['BUILD', []],
-    ['ACTIVE', ['stop', 'hard-reboot', 'delete']],
+    ['ACTIVE', ['stop', 'hard-reboot', 'hibernate', 'resize', 'delete']],
     ['STARTING', ['delete']],
     ['STOPPING', ['delete']],
     ['REBOOTING', ['delete']],
-    ['SHUTOFF', ['start', 'delete']],
+    ['HIBERNATING', ['delete']],
+    ['HIBERNATED', ['hibernate-restore', 'delete']],
+    ['RESTORING', ['delete']],
+    ['RESIZING', ['delete']],
+    ['SHUTOFF', ['start', 'resize', 'delete']],
     ['ERROR', ['stop', 'hard-reboot', 'delete']],
     ['DELETING', ['delete']],
     ['DELETED', []],
@@ -85,9 +100,14 @@ describe('what can be asked of a VM', () => {
     expect(allowedActions('ERROR', false)).toEqual(['delete']);
   });
 
+  it('leaves a VM that is off switched off while it gets another flavor', () => {
+    expect(desiredPowerFor('resize', 'SHUTOFF')).toBe('stopped');
+    expect(desiredPowerFor('resize', 'ACTIVE')).toBe('running');
+  });
+
   it('leads to another state than those in which it is asked for', () => {
     for (const [action, { allowedIn }] of Object.entries(ACTIONS)) {
-      const status = underWay(ACTIONS[action as keyof typeof ACTIONS].desiredPower, 'running', action as Operation);
+      const status = underWay(desiredPowerFor(action as VmAction, allowedIn[0]!), 'running', action as Operation);
       expect(allowedIn.filter((from) => from === status && from !== 'DELETING')).toEqual([]);
     }
   });
@@ -99,6 +119,7 @@ describe('power_state and vm_state', () => {
     ['building', null, null],
     ['running', 'RUNNING', 'active'],
     ['stopped', 'SHUTDOWN', 'stopped'],
+    ['hibernated', 'HIBERNATED', 'hibernated'],
     ['absent', null, null],
     ['failed', 'NOSTATE', 'error'],
   ])('of a VM that was seen %s are %s and %s', (observed, power_state, vm_state) => {

@@ -10,7 +10,7 @@ const description: DomainDescription = {
   memoryMib: 512,
   consoleLog: '/var/lib/baton/console.log',
   onReboot: 'restart',
-  instance: { node: 'node-1', incarnationId: 7, fixedIp: '192.168.123.2', resets: 0, gpuAddresses: [] },
+  instance: { node: 'node-1', incarnationId: 7, fixedIp: '192.168.123.2', resets: 0, resizes: 0, gpuAddresses: [] },
 };
 const parser = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '@', parseTagValue: false, trimValues: false });
 const parse = (changes: Partial<DomainDescription>) => {
@@ -89,6 +89,7 @@ describe('the metadata of an instance', () => {
     node: 'node-1',
     incarnationId: 12,
     resets: 3,
+    resizes: 2,
     fixedIp: '192.168.123.9',
     floatingIp: '198.51.100.9',
     gpuAddresses: ['0000:65:00.0', '0000:66:00.0'],
