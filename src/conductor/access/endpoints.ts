@@ -11,13 +11,19 @@ import type { Permission } from './permissions.js';
 type Requirement = Permission | 'self';
 
 const VM = '/v1/core/virtual-machines';
-/** One by its id, one by its name, all by a label. */
-const VM_FORMS = [`${VM}/{}`, `${VM}/{}/{}`, `${VM}/{}/labels/{}`];
-
-const vmRows = (method: string, action: string, requirement: Requirement): Row[] =>
-  VM_FORMS.map((form): Row => [method, `${form}${action}`, requirement]);
+const BY_ID = `${VM}/{}`;
+const BY_NAME = `${VM}/{}/{}`;
+const BY_LABEL = `${VM}/{}/labels/{}`;
 
 type Row = readonly [method: string, path: string, requirement: Requirement];
+type Form = typeof BY_ID | typeof BY_NAME | typeof BY_LABEL;
+
+/** What can be done to a VM in several forms of its path asks for one permission. */
+const rows = (forms: readonly Form[], method: string, action: string, requirement: Requirement): Row[] =>
+  forms.map((form): Row => [method, `${form}${action}`, requirement]);
+
+const EVERY_FORM: readonly Form[] = [BY_ID, BY_NAME, BY_LABEL];
+const ONE: readonly Form[] = [BY_ID, BY_NAME];
 
 export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/api-key', 'self'],
@@ -57,7 +63,6 @@ export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/core/images', 'image:read'],
   ['GET', '/v1/core/image/name-availability/{}', 'image:read'],
   ['GET', '/v1/core/images/{}', 'image:read'],
-  ['POST', '/v1/core/images', 'image:create'],
   ['DELETE', '/v1/core/images/{}', 'image:delete'],
 
   ['GET', '/v1/core/environments', 'environment:read'],
@@ -76,36 +81,31 @@ export const ENDPOINTS: readonly Row[] = [
   ['GET', VM, 'virtual-machine:read'],
   ['POST', VM, 'virtual-machine:create'],
   ['GET', `${VM}/name-availability/{}`, 'virtual-machine:read'],
-  ...vmRows('GET', '', 'virtual-machine:read'),
-  ...vmRows('DELETE', '', 'virtual-machine:delete'),
-  ...vmRows('GET', '/events', 'virtual-machine:read'),
-  ...vmRows('PUT', '/label', 'virtual-machine:update'),
+  ...rows(EVERY_FORM, 'GET', '', 'virtual-machine:read'),
+  ...rows(EVERY_FORM, 'DELETE', '', 'virtual-machine:delete'),
+  ['GET', `${BY_ID}/events`, 'virtual-machine:read'],
+  ['PUT', `${BY_ID}/label`, 'virtual-machine:update'],
   // GET, because Infrahub's clients send GET; what they do is no reading.
-  ...vmRows('GET', '/start', 'virtual-machine:operate'),
-  ...vmRows('GET', '/stop', 'virtual-machine:operate'),
-  ...vmRows('GET', '/hard-reboot', 'virtual-machine:operate'),
-  ...vmRows('GET', '/hibernate', 'virtual-machine:operate'),
-  ...vmRows('GET', '/hibernate-restore', 'virtual-machine:operate'),
-  ...vmRows('POST', '/resize', 'virtual-machine:resize'),
-  ...vmRows('GET', '/metrics', 'virtual-machine:read'),
-  ...vmRows('GET', '/logs', 'virtual-machine:read'),
-  ...vmRows('POST', '/logs', 'virtual-machine:read'),
-  // Whoever has the console has the machine.
-  ...vmRows('GET', '/request-console', 'virtual-machine:console'),
-  ...vmRows('GET', '/console/{}', 'virtual-machine:console'),
-  ...vmRows('POST', '/attach-callback', 'virtual-machine:update'),
-  ...vmRows('PUT', '/update-callback', 'virtual-machine:update'),
-  ...vmRows('DELETE', '/delete-callback', 'virtual-machine:update'),
-  ...vmRows('POST', '/attach-floatingip', 'floating-ip:attach'),
-  ...vmRows('POST', '/detach-floatingip', 'floating-ip:attach'),
-  ...vmRows('POST', '/attach-volumes', 'volume:attach'),
-  ...vmRows('POST', '/detach-volumes', 'volume:attach'),
-  ...vmRows('POST', '/attach-firewalls', 'firewall:attach'),
-  ...vmRows('POST', '/sg-rules', 'firewall:attach'),
-  ...vmRows('DELETE', '/sg-rules/{}', 'firewall:attach'),
-  ...vmRows('POST', '/snapshots', 'snapshot:create'),
+  ...rows(EVERY_FORM, 'GET', '/start', 'virtual-machine:operate'),
+  ...rows(EVERY_FORM, 'GET', '/stop', 'virtual-machine:operate'),
+  ...rows(EVERY_FORM, 'GET', '/hard-reboot', 'virtual-machine:operate'),
+  ...rows(EVERY_FORM, 'GET', '/hibernate', 'virtual-machine:operate'),
+  ...rows(EVERY_FORM, 'GET', '/hibernate-restore', 'virtual-machine:operate'),
+  ...rows(ONE, 'POST', '/resize', 'virtual-machine:resize'),
+  ['GET', `${BY_ID}/logs`, 'virtual-machine:read'],
+  ['POST', `${BY_ID}/logs`, 'virtual-machine:read'],
+  ...rows(ONE, 'POST', '/attach-callback', 'virtual-machine:update'),
+  ...rows(ONE, 'PUT', '/update-callback', 'virtual-machine:update'),
+  ...rows(ONE, 'DELETE', '/delete-callback', 'virtual-machine:update'),
+  ['POST', `${BY_ID}/attach-floatingip`, 'floating-ip:attach'],
+  ['POST', `${BY_ID}/detach-floatingip`, 'floating-ip:attach'],
+  ['POST', `${BY_ID}/attach-volumes`, 'volume:attach'],
+  ['POST', `${BY_ID}/detach-volumes`, 'volume:attach'],
+  ['POST', `${BY_ID}/attach-firewalls`, 'firewall:attach'],
+  ['POST', `${BY_ID}/sg-rules`, 'firewall:attach'],
+  ['DELETE', `${BY_ID}/sg-rules/{}`, 'firewall:attach'],
 
-  ['GET', `${VM}/{}/callback-deliveries`, 'callback:read'],
+  ['GET', `${BY_ID}/callback-deliveries`, 'callback:read'],
   ['POST', '/v1/core/callbacks/deliveries/{}/replay', 'callback:replay'],
   ['GET', '/v1/core/callbacks/signing-secrets', 'signing-secret:read'],
   ['POST', '/v1/core/callbacks/signing-secrets/rotate', 'signing-secret:rotate'],
@@ -119,17 +119,6 @@ export const ENDPOINTS: readonly Row[] = [
   ['PUT', '/v1/core/volumes/{}', 'volume:update'],
   ['DELETE', '/v1/core/volumes/{}', 'volume:delete'],
   ['PATCH', '/v1/core/volume-attachments/{}', 'volume:attach'],
-  ['POST', '/v1/core/volumes/{}/attach-callback', 'volume:update'],
-  ['PUT', '/v1/core/volumes/{}/update-callback', 'volume:update'],
-  ['DELETE', '/v1/core/volumes/{}/delete-callback', 'volume:update'],
-
-  ['GET', '/v1/core/snapshots', 'snapshot:read'],
-  ['GET', '/v1/core/snapshots/name-availability/{}', 'snapshot:read'],
-  ['GET', '/v1/core/snapshots/{}', 'snapshot:read'],
-  ['GET', '/v1/core/snapshots/{}/events', 'snapshot:read'],
-  ['DELETE', '/v1/core/snapshots/{}', 'snapshot:delete'],
-  ['POST', '/v1/core/snapshots/{}/restore', 'snapshot:restore'],
-  ['POST', '/v1/core/snapshots/{}/image', 'image:create'],
 
   ['GET', '/v1/core/firewalls', 'firewall:read'],
   ['GET', '/v1/core/sg-rules-protocols', 'firewall:read'],
