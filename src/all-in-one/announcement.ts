@@ -1,6 +1,16 @@
 /** What a newcomer reads when the cloud is up: where it is, the key, what kind of guests, and the first thing to try. */
 import { DEMO_IMAGE } from './demo-image.js';
 
+/** Without a rule, nothing reaches a virtual machine. */
+const SSH = {
+  direction: 'ingress',
+  ethertype: 'IPv4',
+  protocol: 'tcp',
+  remote_ip_prefix: '0.0.0.0/0',
+  port_range_min: 22,
+  port_range_max: 22,
+};
+
 export interface Announcement {
   readonly url: string;
   readonly apiKey: string;
@@ -20,6 +30,7 @@ export function announcement(cloud: Announcement): string {
     flavor_name: 'tiny-1',
     key_name: 'demo',
     count: 1,
+    security_rules: [SSH],
   });
   return `
   Baton is up.
