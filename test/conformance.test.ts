@@ -58,7 +58,7 @@ async function called(operation: Operation): Promise<{ answer: Answer; wrong: st
   const { path, body, key = cloud.demo.key, nullable } = await prepare(lab);
   const answer = await cloud.request(operation.method, `/v1${path}`, body, { api_key: key });
   const model = operation.responses[operation.successStatus];
-  return { answer, wrong: model == null ? [] : mismatches(model, answer.body, nullable) };
+  return { answer, wrong: model === undefined || model === null ? [] : mismatches(model, answer.body, nullable) };
 }
 
 /** Left out on purpose (501), or not there yet. */
