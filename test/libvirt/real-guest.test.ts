@@ -190,6 +190,18 @@ describe('a cloud with a real guest', () => {
     }, 40_000);
   }, 60_000);
 
+  it('shows the end of its console, as the guest wrote it', async () => {
+    const path = `virtual-machines/${vm.id}/logs`;
+    const { request_id } = await request<{ request_id: number }>('POST', path, { length: 100 });
+    const logs = await eventually(async () => {
+      const answer = await request<{ logs: string | null }>('GET', `${path}?request_id=${request_id}`);
+      expect(answer.logs).not.toBeNull();
+      return answer.logs!;
+    });
+    expect(logs).toContain(`address ${vm.fixed_ip}/24`);
+    expect(logs).toContain(`host name ${NAME}`);
+  });
+
   it('told its owner of each step, in order and signed', async () => {
     const statuses = await eventually(async () => {
       const calls = (await verifiedCalls()).map(({ operation }) => operation.status);
