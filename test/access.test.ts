@@ -131,6 +131,12 @@ describe('the guard', () => {
     expect(await refused(await memberWith(['everything', 'constructor'], ['Root']))).toEqual(requiring(() => true));
   }, 20_000);
 
+  it('tells everybody with a key, and nobody else, what Baton does not offer', async () => {
+    const nobody = await memberWith([]);
+    for (const path of ['/v1/pricebook', '/v1/billing/billing/usage', '/v1/core/clusters/1/nodes'])
+      for (const [client, status] of [[nobody, 501], [api.anonymous, 401]] as const) await client.get(path).expect(status);
+  });
+
   it('tells which permission is missing', async () => {
     const { body } = await (await memberWith([])).delete('/v1/core/environments/1').expect(403);
     expect(body.message).toMatch(/^This needs the permission environment:delete, which your role/);

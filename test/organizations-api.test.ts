@@ -1,5 +1,6 @@
 /** Organizations, members, invites and roles, as Infrahub's clients read them. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { addMember } from '../src/conductor/identity/add-member.js';
 import { newSecret } from '../src/conductor/identity/secrets.js';
 import { insert, insertApiKey, startApi, type Api, type Client } from './support/api.js';
 import { mismatches } from './support/infrahub-model.js';
@@ -53,7 +54,7 @@ describe('the organization', () => {
     await assign(bob.userId, await role('reader', ['ReadOnly'])).expect(200);
     const { body } = await api.ada.api.get('/v1/auth/organizations').expect(200);
     expect(mismatches('GetOrganizationResponseModel', body, ['last_login'])).toEqual([]);
-    expect(body.organization).toMatchObject({ id: api.ada.organizationId, name: 'ada', total_instances: 0 });
+    expect(body.organization).toMatchObject({ id: api.ada.organizationId, name: 'ada', total_instances: 0, total_volumes: 0 });
     expect(body.organization.users).toMatchObject([
       { username: 'ada', role: 'owner', rbac_roles: [] },
       { username: 'bob', role: 'member', rbac_roles: [{ name: 'reader' }] },
@@ -122,6 +123,24 @@ describe('a member who is removed', () => {
     expect((await remove(bob.api, 'ada@example.org').expect(403)).body.message).toMatch(/Only an owner/);
     const missing = await remove(api.ada.api, 'nobody@example.org').expect(404);
     expect((await remove(api.ada.api, 'eve@example.org').expect(404)).body).toEqual(missing.body);
+  });
+});
+
+describe('the operator', () => {
+  const cleo = { organization: 'newcomers', email: 'cleo@example.org' };
+
+  it('makes organization, user and member, and later an owner of him', async () => {
+    const first = api.as(await addMember(api.database, { ...cleo, owner: false }));
+    expect((await first.get('/v1/auth/organizations').expect(200)).body.organization).toMatchObject({
+      name: 'newcomers',
+      users: [{ email: 'cleo@example.org', role: 'member' }],
+    });
+    await first.post('/v1/core/environments').send({ name: 'mine', region: 'default-1' }).expect(403);
+    const second = api.as(await addMember(api.database, { ...cleo, email: 'Cleo@example.org', owner: true }));
+    await second.post('/v1/core/environments').send({ name: 'mine', region: 'default-1' }).expect(200);
+    await first.get('/v1/auth/invites').expect(200);
+    await addMember(api.database, { ...cleo, owner: false });
+    expect((await first.get('/v1/auth/organizations')).body.organization.users).toMatchObject([{ role: 'owner' }]);
   });
 });
 

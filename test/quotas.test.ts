@@ -124,6 +124,36 @@ it('a quota of GPUs is kept like one of VMs', async () => {
   expect(await used()).toMatchObject({ gpus: 2 });
 }, 30_000);
 
+it('a resize beyond the quota is refused and changes nothing', async () => {
+  const vm = await vms.active({});
+  const before = await used();
+  await limit({ vcpus: 1 });
+  const { status, body } = await vms.send('POST', `/${vm.id}/resize`, { flavor_name: 'medium-1' });
+  expect({ status, reason: body.error_reason }).toEqual({ status: 403, reason: 'quota_exceeded' });
+  expect(body.message).toMatch(/of 1 vCPUs, 1 are used and 1 more were asked for/);
+  expect(await vms.reaches(vm.id, 'ACTIVE')).toMatchObject({ flavor: { name: 'tiny-1' } });
+  expect(await used()).toEqual(before);
+  expect(await fsck(cloud.database)).toEqual([]);
+
+  await limit({ vcpus: 2 });
+  expect((await vms.send('POST', `/${vm.id}/resize`, { flavor_name: 'medium-1' })).status).toBe(200);
+  await vms.reaches(vm.id, 'ACTIVE');
+  expect(await used()).toMatchObject({ vms: 1, vcpus: 2, memory_mib: 4096, disk_gib: 20 });
+}, 30_000);
+
+it('a hibernated VM counts as one and with its disk alone, and is not restored beyond the quota', async () => {
+  const vm = await vms.active({});
+  await vms.get(`/${vm.id}/hibernate`);
+  await vms.reaches(vm.id, 'HIBERNATED');
+  expect(await used()).toMatchObject({ vms: 1, vcpus: 0, memory_mib: 0, disk_gib: 1 });
+  await limit({ vcpus: 0 });
+  expect((await vms.get(`/${vm.id}/hibernate-restore`)).body).toMatchObject({ error_reason: 'quota_exceeded' });
+  await limit({ vcpus: null });
+  expect((await vms.get(`/${vm.id}/hibernate-restore`)).status).toBe(200);
+  await vms.reaches(vm.id, 'ACTIVE');
+  expect(await used()).toMatchObject({ vms: 1, vcpus: 1, memory_mib: MEMORY_MIB });
+}, 30_000);
+
 it('the quota is shown for an environment, without envelope', async () => {
   const { body: list } = await cloud.request('GET', '/v1/core/environments');
   const path = `/v1/core/environments/${list.environments[0].id}/vm-quota`;

@@ -20,6 +20,7 @@ describe('the command line', () => {
   it.each([
     [['admin', 'join-token', '--uses', '3'], 'admin join-token'],
     [['admin', 'fsck', '--repair'], 'admin fsck'],
+    [['admin', 'quota', '--organization', 'demo', '--vms', 'unlimited'], 'admin quota'],
     [['migrate', '--check'], 'migrate'],
     [['--nodes', '2', '--all-in-one'], 'all-in-one'],
   ])('finds the command of %j', (args, command) => {

@@ -67,6 +67,7 @@ export interface OrganizationRow {
   readonly created_at: Date;
   /** Null for an organization other than the key's: a key tells nothing of what another one has. */
   readonly total_instances: number | null;
+  readonly total_volumes: number | null;
 }
 
 export class OrganizationFields {
@@ -106,7 +107,7 @@ export class OrganizationFields {
     this.created_at = apiTime(row.created_at);
     this.users = members.map((member) => new MemberFields(member));
     this.total_instances = row.total_instances;
-    this.total_volumes = row.total_instances === null ? null : 0;
+    this.total_volumes = row.total_volumes;
   }
 }
 

@@ -19,6 +19,7 @@ const MEMBERS = `
     FROM membership m JOIN user_account u ON u.id = m.user_id LEFT JOIN role r ON r.id = m.role_id`;
 
 const INSTANCES = `(SELECT count(*)::int FROM virtual_machine vm WHERE vm.organization_id = o.id AND vm.deleted_at IS NULL)`;
+const VOLUMES = `(SELECT count(*)::int FROM volume v WHERE v.organization_id = o.id AND v.deleted_at IS NULL)`;
 
 @Injectable()
 export class OrganizationsService {
@@ -26,7 +27,8 @@ export class OrganizationsService {
 
   async get(id: OrganizationId): Promise<OrganizationFields> {
     const [organization] = await this.dataSource.query<OrganizationRow[]>(
-      `SELECT o.id, o.name, o.created_at, ${INSTANCES} AS total_instances FROM organization o WHERE o.id = $1`,
+      `SELECT o.id, o.name, o.created_at, ${INSTANCES} AS total_instances, ${VOLUMES} AS total_volumes
+         FROM organization o WHERE o.id = $1`,
       [id],
     );
     if (organization === undefined) throw notFound('The organization');
@@ -37,11 +39,15 @@ export class OrganizationsService {
   /** The caller's organizations: of others than the key's no more than that the caller belongs to them. */
   async ofUser({ organizationId, userId }: Principal): Promise<OrganizationFields[]> {
     const rows = await this.dataSource.query<OrganizationRow[]>(
-      `SELECT o.id, o.name, o.created_at, CASE WHEN o.id = $1 THEN ${INSTANCES} END AS total_instances
+      `SELECT o.id, o.name, o.created_at, CASE WHEN o.id = $1 THEN ${INSTANCES} END AS total_instances,
+              CASE WHEN o.id = $1 THEN ${VOLUMES} END AS total_volumes
          FROM organization o JOIN membership m ON m.organization_id = o.id WHERE m.user_id = $2 ORDER BY o.id`,
       [organizationId, userId],
     );
-    const own = await this.dataSource.query<(MemberRow & { organization_id: number })[]>(`${MEMBERS} WHERE m.user_id = $1`, [userId]);
+    const own = await this.dataSource.query<(MemberRow & { organization_id: number })[]>(
+      `${MEMBERS} WHERE m.user_id = $1`,
+      [userId],
+    );
     return rows.map((row) => new OrganizationFields(row, own.filter((member) => member.organization_id === row.id)));
   }
 
@@ -73,7 +79,10 @@ export class OrganizationsService {
         if (owners.length === 1)
           throw badRequest('This is the only owner of the organization. Have the operator name another one first.');
       }
-      await transaction.query('DELETE FROM membership WHERE organization_id = $1 AND user_id = $2', [organizationId, member.user_id]);
+      await transaction.query('DELETE FROM membership WHERE organization_id = $1 AND user_id = $2', [
+        organizationId,
+        member.user_id,
+      ]);
     });
   }
 }
