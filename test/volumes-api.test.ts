@@ -17,7 +17,7 @@ beforeAll(async () => {
   cloud = await startCloud({ capacity: CAPACITY });
   vms = new VmClient(cloud);
   node = cloud.nodes[0]!;
-});
+}, 30_000);
 
 afterAll(async () => {
   expect(await fsck(cloud.database)).toEqual([]);
