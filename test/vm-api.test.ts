@@ -41,7 +41,7 @@ describe('creating', () => {
       keypair: { name: 'demo' },
       labels: ['a', 'b'],
       floating_ip_status: 'NO FLOATING IP',
-      security_rules: [],
+      security_rules: [{ direction: 'egress', ethertype: 'IPv4' }, { direction: 'egress', ethertype: 'IPv6' }],
       volume_attachments: [],
       locked: false,
     });

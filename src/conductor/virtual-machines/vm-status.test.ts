@@ -105,6 +105,12 @@ describe('what can be asked of a VM', () => {
     expect(desiredPowerFor('resize', 'ACTIVE')).toBe('running');
   });
 
+  it('does not show while the network of a VM is changed', () => {
+    expect(underWay('running', 'running', 'update')).toBe('ACTIVE');
+    expect(underWay('stopped', 'stopped', 'update')).toBe('SHUTOFF');
+    expect(underWay('running', 'failed', 'update')).toBe('ERROR');
+  });
+
   it('leads to another state than those in which it is asked for', () => {
     for (const [action, { allowedIn }] of Object.entries(ACTIONS)) {
       const status = underWay(desiredPowerFor(action as VmAction, allowedIn[0]!), 'running', action as Operation);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
+import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
 import { domainXml, instanceXml, parseInstance, type DomainDescription } from './domain-document.js';
 
 const description: DomainDescription = {
@@ -84,6 +85,18 @@ describe('the document of a domain', () => {
   });
 });
 
+describe('the network card of a domain', () => {
+  it('is an isolated port of the bridge, under a name that the firewall knows', () => {
+    const card = { mac: '52:54:00:01:02:03', tap: 'bt-0123456789ab', network: 'baton-node-1' };
+    expect(parse({ interface: card }).devices['interface']).toMatchObject({
+      mac: { '@address': card.mac },
+      source: { '@network': card.network },
+      target: { '@dev': card.tap },
+      port: { '@isolated': 'yes' },
+    });
+  });
+});
+
 describe('the metadata of an instance', () => {
   const instance = {
     node: 'node-1',
@@ -92,14 +105,16 @@ describe('the metadata of an instance', () => {
     resizes: 2,
     fixedIp: '192.168.123.9',
     floatingIp: '198.51.100.9',
+    rules: DEFAULT_RULES,
     gpuAddresses: ['0000:65:00.0', '0000:66:00.0'],
   };
 
   it('is read as it was written', () => {
     expect(parseInstance(instanceXml(instance))).toEqual(instance);
-    expect(parseInstance(instanceXml({ ...instance, floatingIp: undefined, gpuAddresses: [] }))).toEqual({
+    expect(parseInstance(instanceXml({ ...instance, floatingIp: undefined, rules: undefined, gpuAddresses: [] }))).toEqual({
       ...instance,
       floatingIp: undefined,
+      rules: undefined,
       gpuAddresses: [],
     });
   });
