@@ -1,5 +1,5 @@
 /** What the fleet has to give and an organization has, in numbers; and what Baton says about what it leaves out. */
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { startCloud, type Cloud, type Json } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
 import { insert } from './support/api.js';
@@ -8,6 +8,9 @@ import { VmClient } from './support/vm-client.js';
 
 const MODEL = 'TEST-GPU';
 const NO_FORECAST = ['planned_7_days', 'planned_30_days', 'planned_100_days'];
+
+// Longer than the patience of a single expectation.
+jest.setTimeout(30_000);
 
 let cloud: Cloud;
 let vms: VmClient;

@@ -39,7 +39,7 @@ beforeAll(async () => {
       Object.keys(methods).map((method) => shapeOf(method, path.replace(/^\/v1/, ''))),
     ),
   );
-});
+}, 60_000);
 
 afterAll(async () => {
   const counts = new Map<string, number>();
@@ -48,7 +48,7 @@ afterAll(async () => {
   const summary = [...counts].map(([result, count]) => `${count} ${result}`).join(', ');
   writeSync(1, `${lines.join('\n')}\nInfrahub operations: ${summary}\n`);
   await cloud.stop();
-});
+}, 60_000);
 
 const isOffered = ({ method, path }: Operation): boolean => offered.has(shapeOf(method, path));
 
@@ -86,7 +86,7 @@ describe('an operation of Infrahub', () => {
     });
     expect(answer.headers['content-type']).toContain('application/json');
     results.set(name, 'ok');
-  });
+  }, 30_000);
 });
 
 describe('the list of missing operations', () => {

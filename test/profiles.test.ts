@@ -11,11 +11,11 @@ let vms: VmClient;
 beforeAll(async () => {
   cloud = await startCloud();
   vms = new VmClient(cloud);
-});
+}, 60_000);
 afterAll(async () => {
   expect(await fsck(cloud.database)).toEqual([]);
   await cloud.stop();
-});
+}, 60_000);
 
 const PATH = '/v1/core/profiles';
 const send = (method: string, path = '', body?: unknown, key = cloud.demo.key): Promise<Answer> =>

@@ -1,11 +1,14 @@
 /** The serial consoles of VMs: asked for, read on the node, fetched. */
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { NodeKeyFile } from '../src/compute/uplink/node-key.js';
 import { fsck } from '../src/conductor/admin/fsck.js';
 import { startCloud, type Cloud, type Headers, type Json } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
 import { mismatches } from './support/infrahub-model.js';
 import { VmClient } from './support/vm-client.js';
+
+// Longer than the patience of a single expectation.
+jest.setTimeout(30_000);
 
 let cloud: Cloud;
 let vms: VmClient;
