@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { DEFAULT_RULES, type SecurityRuleSpec } from '../../protocol/security-rule.js';
-import { matchesOf } from './security-rules.js';
+import { matchesOf, refuseUnreadable } from './security-rules.js';
 
 const rule = (change: Partial<SecurityRuleSpec> = {}): SecurityRuleSpec => ({
   direction: 'ingress',
@@ -36,6 +36,6 @@ describe('security rules on a node', () => {
     { portMin: 0, portMax: 80 },
     { portMin: '1 accept' as unknown as number, portMax: 80 },
   ])('refuses what cannot be a rule: %j', (change) => {
-    expect(() => matchesOf([rule(change)], 'ingress')).toThrow(/does not understand/);
+    expect(() => refuseUnreadable([rule(change)])).toThrow(/does not understand/);
   });
 });

@@ -15,6 +15,12 @@ export function matchesOf(rules: readonly SecurityRuleSpec[], direction: Securit
   return rules.filter((rule) => rule.direction === direction && rule.ethertype === 'IPv4').map(matchOf);
 }
 
+/** Before they are kept: the table of a node is one, and a rule that cannot be read would keep it from all guests. */
+export function refuseUnreadable(rules: readonly SecurityRuleSpec[] = []): void {
+  matchesOf(rules, 'ingress');
+  matchesOf(rules, 'egress');
+}
+
 function matchOf(rule: SecurityRuleSpec): string {
   const remote = `ip ${rule.direction === 'ingress' ? 'saddr' : 'daddr'} ${networkOf(rule.remoteIpPrefix)}`;
   return [remote, protocolOf(rule)].filter(Boolean).join(' ');

@@ -19,7 +19,7 @@ import { inspectImage } from '../../images/image-header.js';
 import { refuseAddressOfHost } from '../../network/floating-addresses.js';
 import { NodeNetwork } from '../../network/node-network.js';
 import { SerialQueue } from '../../network/serial-queue.js';
-import { matchesOf } from '../../network/security-rules.js';
+import { refuseUnreadable } from '../../network/security-rules.js';
 import { macOf, tapOf } from '../../network/subnet.js';
 import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { probeAcceleration } from './acceleration-probe.js';
@@ -129,6 +129,7 @@ export class LibvirtHypervisor implements Hypervisor {
         await this.changeGuestNetwork(present, spec);
         return { fixedIp: present.instance.fixedIp };
       }
+      refuseUnreadable(spec.rules);
       if (spec.floatingIp) await refuseAddressOfHost(spec.floatingIp, this.options.network.bridge);
       const files = await this.prepareFiles(identity, spec);
       const fixedIp = await this.network.allocate(identity.vmUuid);
@@ -272,8 +273,7 @@ export class LibvirtHypervisor implements Hypervisor {
     const changed = instanceXml({ ...instance, floatingIp, rules });
     if (changed !== instanceXml(instance)) {
       if (floatingIp && floatingIp !== instance.floatingIp) await refuseAddressOfHost(floatingIp, this.options.network.bridge);
-      matchesOf(rules ?? [], 'ingress');
-      matchesOf(rules ?? [], 'egress');
+      refuseUnreadable(rules);
       await this.connection.call('setMetadata', uuid, changed);
     }
     await this.applyNetwork();
