@@ -39,6 +39,11 @@ export class ServerProcess {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
+  /** What it said last. */
+  get lastOutput(): string {
+    return this.output;
+  }
+
   /** Asks `answers` again and again until it does not throw. */
   async untilItAnswers(answers: () => Promise<void>, patienceMs: number): Promise<void> {
     const deadline = Date.now() + patienceMs;
@@ -69,6 +74,11 @@ export class ServerProcess {
   /** At once, as a power failure would; nobody is waited for. */
   kill(): void {
     this.killNow();
+  }
+
+  /** For freezing and thawing it. */
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
   }
 
   private readonly killNow = (): void => {

@@ -11,8 +11,12 @@ import { ApiError, ERROR_REASONS, type ErrorStatus } from './api-error.js';
 
 const logger = new Logger('http');
 
-/** Connection lost, shutting down, starting up, too many connections: the database will be back. */
-const DATABASE_UNAVAILABLE = /^(08|57P|53300|ECONN|ENOTFOUND|EPIPE|ETIMEDOUT)/;
+/** Connection lost, shutting down, starting up, too many connections, a lost race of locks: it will work again. */
+const DATABASE_UNAVAILABLE = /^(08|57P|53300|40001|40P01|ECONN|ENOTFOUND|EPIPE|ETIMEDOUT)/;
+
+/** The same, where the driver or TypeORM says it in words alone. */
+const CONNECTION_LOST =
+  /Connection terminated|not queryable|Query runner already released|timeout exceeded when trying to connect/;
 
 /** NUL, which no PostgreSQL text can hold: as a parameter, and within JSON. */
 const UNTRANSLATABLE: ReadonlySet<string | undefined> = new Set(['22021', '22P05']);
@@ -25,7 +29,7 @@ function isDatabaseUnavailable(error: unknown): boolean {
   const code = (cause as { code?: unknown }).code;
   return (
     (typeof code === 'string' && DATABASE_UNAVAILABLE.test(code)) ||
-    /Connection terminated|timeout exceeded when trying to connect/.test(cause.message)
+    CONNECTION_LOST.test(cause.message)
   );
 }
 
@@ -71,7 +75,7 @@ export function toApiError(error: unknown): ApiError {
   const refused = quotaRefusal(error);
   if (refused !== undefined) return refused;
   if (isDatabaseUnavailable(error))
-    return new ApiError(503, 'The database is not reachable at the moment. Try again shortly.', undefined, 2);
+    return new ApiError(503, 'The database cannot serve this request at the moment. Try again shortly.', undefined, 2);
   if (UNTRANSLATABLE.has(sqlState(error))) return new ApiError(400, 'Text may not contain NUL characters.');
   const known = error instanceof Error ? fromFramework(error) : undefined;
   return known ?? new ApiError(500, 'Something went wrong on our side. The operator finds it in the log by request id.');
