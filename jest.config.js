@@ -1,6 +1,7 @@
 /**
- * Two projects: `unit` (beside the code, no server needed) and `e2e` (under test/, against one
- * PostgreSQL and one RabbitMQ that the global setup starts). Run through `NODE_OPTIONS=--experimental-vm-modules`, because NestJS 12 is ESM only.
+ * Two projects: `unit` (beside the code, no server needed) and `e2e` (under test/, against one PostgreSQL and one
+ * RabbitMQ that the global setup starts). Run through `NODE_OPTIONS=--experimental-vm-modules`, because NestJS 12 is
+ * ESM only.
  */
 const shared = {
   testEnvironment: 'node',
@@ -10,6 +11,8 @@ const shared = {
 };
 
 export default {
+  // For hooks that start a whole cloud on a machine that is busy with another one.
+  testTimeout: 30_000,
   projects: [
     { ...shared, displayName: 'unit', roots: ['<rootDir>/src'], testMatch: ['**/*.test.ts'] },
     {
