@@ -51,7 +51,7 @@ const UPDATE_WITHOUT_TASK = `
   AND NOT EXISTS (SELECT 1 FROM task u WHERE u.virtual_machine_id = vm.id AND u.state IN ('pending', 'published'))`;
 
 const DETACHED_BUT_HELD = `
-  f.detaching AND f.changed_for = vm.id AND f.changed_generation <= vm.observed_generation AND vm.observed IN ('running', 'stopped')`;
+  f.detaching AND f.changed_for = vm.id AND f.changed_generation <= vm.observed_generation AND vm.observed IN ('running', 'stopped', 'hibernated')`;
 
 /** Seconds for which a node's inventory may lag behind the reports: a few heartbeats. */
 const INVENTORY_LAG = 30;

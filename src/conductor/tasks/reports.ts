@@ -93,7 +93,7 @@ const WRITE = new PreparedStatement(
     UPDATE floating_ip f SET virtual_machine_id = NULL
       FROM r JOIN virtual_machine vm ON vm.id = r.vm_id
      WHERE f.virtual_machine_id = r.vm_id AND (r.deleted OR r.hibernated AND vm.awaits_floating_ip
-       OR f.detaching AND f.changed_for = vm.id AND f.changed_generation <= r.observed_generation AND r.observed IN ('running', 'stopped'))
+       OR f.detaching AND f.changed_for = vm.id AND f.changed_generation <= r.observed_generation AND r.observed IN ('running', 'stopped', 'hibernated'))
   )
   UPDATE task t
      SET state = CASE WHEN t.id = r.task_id THEN r.task_state ELSE 'superseded' END, finished_at = now(),
