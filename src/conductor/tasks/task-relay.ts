@@ -53,6 +53,12 @@ const LEASE = new PreparedStatement<LeasedTask>(
    ORDER BY t.created_at, t.generation`,
 );
 
+const PUBLISHED = new PreparedStatement(
+  'mark tasks as published',
+  `UPDATE task SET state = 'published', deadline_at = now() + make_interval(secs => $2), last_error = NULL
+    WHERE id = ANY($1) AND state = 'pending'`,
+);
+
 @Injectable()
 export class TaskRelay implements OnModuleInit, OnModuleDestroy {
   private readonly logger = new Logger(TaskRelay.name);
@@ -114,11 +120,7 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
       }),
     );
     if (published.length > 0)
-      await this.dataSource.query(
-        `UPDATE task SET state = 'published', deadline_at = now() + make_interval(secs => $2), last_error = NULL
-          WHERE id = ANY($1) AND state = 'pending'`,
-        [published, this.config.taskDeadlineSeconds],
-      );
+      await PUBLISHED.run(this.dataSource, [published, this.config.taskDeadlineSeconds]);
     for (const [problem, ids] of kept)
       await this.dataSource.query(
         `UPDATE task SET available_at = now() + make_interval(secs => $2), last_error = $3

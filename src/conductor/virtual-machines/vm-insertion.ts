@@ -74,9 +74,9 @@ const INSERT = new PreparedStatement(
   'insert virtual machines',
   `
   WITH node_claim AS (
-    SELECT * FROM json_to_recordset($1) AS c(node int, vcpus int, memory_mib int, disk_gib int) LIMIT $6
+    SELECT * FROM json_to_recordset($1) AS c(node int, vcpus int, memory_mib int, disk_gib int)
   ), gpu_claim AS (
-    SELECT * FROM json_to_recordset($2) AS c(node int, model text, count int) LIMIT $6
+    SELECT * FROM json_to_recordset($2) AS c(node int, model text, count int)
   ), claimed AS (
     UPDATE compute_node n
        SET vcpus_used = n.vcpus_used + c.vcpus, memory_mib_used = n.memory_mib_used + c.memory_mib,
@@ -92,9 +92,9 @@ const INSERT = new PreparedStatement(
      WHERE g.compute_node_id = c.node AND g.model = c.model AND g.used + c.count <= g.total
     RETURNING g.compute_node_id
   ), living AS (
-    SELECT id FROM environment WHERE id = ANY($7) AND deleted_at IS NULL FOR KEY SHARE
+    SELECT id FROM environment WHERE id = ANY($6) AND deleted_at IS NULL FOR KEY SHARE
   ), judged AS (
-    SELECT assert_claimed(cardinality($7::int[]), (SELECT count(*) FROM living), 'environments')
+    SELECT assert_claimed(cardinality($6::int[]), (SELECT count(*) FROM living), 'environments')
        AND assert_claimed((SELECT count(*) FROM node_claim), (SELECT count(*) FROM claimed), 'nodes')
        AND assert_claimed((SELECT count(*) FROM gpu_claim), (SELECT count(*) FROM claimed_gpu), 'GPU pools') AS granted
   ), vm AS (
@@ -103,7 +103,7 @@ const INSERT = new PreparedStatement(
         user_data text, callback_url text, port_randomization boolean, created_at timestamptz, incarnation_id int, node int,
         vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int, placement jsonb, task_id uuid, hardware jsonb,
         floating_ip_id int, callback_body text, keys json, labels json, rules json)
-     WHERE judged.granted LIMIT $6
+     WHERE judged.granted
   ), inserted_vm AS (
     INSERT INTO virtual_machine (id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data,
                                  callback_url, port_randomization, desired_power, hardware, created_at)
@@ -141,7 +141,7 @@ const INSERT = new PreparedStatement(
      WHERE judged.granted
   ), kept_profile AS (
     INSERT INTO profile (organization_id, name, description, data)
-    SELECT p.* FROM judged, json_to_recordset($8) AS p(organization_id int, name text, description text, data jsonb)
+    SELECT p.* FROM judged, json_to_recordset($7) AS p(organization_id int, name text, description text, data jsonb)
      WHERE judged.granted
   )
   INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
@@ -170,8 +170,6 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
     JSON.stringify(vms),
     JSON.stringify(remembered),
     FIRST_GENERATION,
-    // Only for the planner, which would expect a hundred rows of each JSON document and read whole tables for them.
-    vms.length,
     // Against an environment that is deleted at this very moment.
     [...new Set(insertions.map(({ environmentId }) => environmentId))],
     JSON.stringify(profiles),

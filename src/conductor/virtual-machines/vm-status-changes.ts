@@ -4,6 +4,7 @@
  */
 import type { EntityManager } from 'typeorm';
 import type { OrganizationId, UserId, VmId } from '../../protocol/ids.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import { callbackBody } from './vm-callback.js';
 import type { Observed, VmStatus } from './vm-status.js';
 import { renderVm, SELECT_VM, type VmRow } from './vm-view.js';
@@ -66,25 +67,27 @@ function eventText({ from, status, fault }: StatusChange): EventText {
   return EVENT[status];
 }
 
+const INSERT_EVENTS = new PreparedStatement(
+  'insert events',
+  `INSERT INTO event (organization_id, virtual_machine_id, user_id, type, reason, object, message)
+   SELECT * FROM json_to_recordset($1) AS
+     e(organization_id int, virtual_machine_id int, user_id int, type text, reason text, object text, message text)`,
+);
+
 export async function writeStatusChanges(transaction: EntityManager, changes: readonly StatusChange[]): Promise<void> {
   if (changes.length === 0) return;
-  await transaction.query(
-    `INSERT INTO event (organization_id, virtual_machine_id, user_id, type, reason, object, message)
-     SELECT * FROM json_to_recordset($1) AS
-       e(organization_id int, virtual_machine_id int, user_id int, type text, reason text, object text, message text)`,
-    [
-      JSON.stringify(
-        changes.map((change) => ({
-          organization_id: change.organizationId,
-          virtual_machine_id: change.vmId,
-          user_id: change.userId,
-          type: change.status === 'ERROR' ? 'warning' : 'normal',
-          object: change.name,
-          ...eventText(change),
-        })),
-      ),
-    ],
-  );
+  await INSERT_EVENTS.run(transaction, [
+    JSON.stringify(
+      changes.map((change) => ({
+        organization_id: change.organizationId,
+        virtual_machine_id: change.vmId,
+        user_id: change.userId,
+        type: change.status === 'ERROR' ? 'warning' : 'normal',
+        object: change.name,
+        ...eventText(change),
+      })),
+    ),
+  ]);
   const told = changes.filter((change) => change.hasCallback);
   if (told.length > 0) await writeCallbacks(transaction, told);
 }
