@@ -10,7 +10,7 @@ import { pino } from 'pino';
 import type { LibvirtDaemons } from '../../src/compute/hypervisor/libvirt/daemons.js';
 import type { LibvirtHypervisor } from '../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js';
 import { loadConfig } from '../../src/config/load.js';
-import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.dto.js';
+import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.responses.js';
 import type { IncarnationId } from '../../src/protocol/ids.js';
 
 const run = promisify(execFile);

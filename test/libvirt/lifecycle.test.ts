@@ -17,7 +17,7 @@ import { fsck } from '../../src/conductor/admin/fsck.js';
 import { dataSourceOptions } from '../../src/conductor/database/data-source.js';
 import { migrate } from '../../src/conductor/database/migrate.js';
 import { seed } from '../../src/conductor/seed/seed.js';
-import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.dto.js';
+import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.responses.js';
 import { startComputeProcess, startConductorProcess, type ConductorProcess, type RoleProcess } from '../support/baton-processes.js';
 import { eventually } from '../support/eventually.js';
 import { freshDatabase, sharedRabbitMq } from '../support/servers.js';

@@ -6,23 +6,25 @@ import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Put, Que
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { VmId } from '../../protocol/ids.js';
 import { Envelope } from '../http/envelope.js';
+import { NameAvailability } from '../http/name-availability.js';
 import { ResourceId } from '../http/resource-id.js';
 import { Idempotency } from '../idempotency/idempotency.js';
 import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
 import {
   CreateInstancesPayload,
-  CreateInstancesResponse,
   CreateQuery,
   EditLabelPayload,
+  ListVmsQuery,
+  NameAvailabilityQuery,
+} from './vm.requests.js';
+import {
+  CreateInstancesResponse,
   InstanceEventsResponse,
   InstanceResponse,
   InstancesResponse,
   LabelActionResponse,
-  ListVmsQuery,
-  NameAvailabilityQuery,
-  NameAvailableModel,
-} from './vm.dto.js';
+} from './vm.responses.js';
 import { VmActions } from './vm-actions.js';
 import { VmCreation } from './vm-creation.js';
 import { VmLabels } from './vm-labels.js';
@@ -73,17 +75,17 @@ export class VirtualMachinesController {
 
   @Get('name-availability/:name')
   @ApiOperation({ summary: 'Whether a name is free, for one VM or for several' })
-  @ApiOkResponse({ type: NameAvailableModel })
+  @ApiOkResponse({ type: NameAvailability })
   async nameAvailability(
     @Caller() principal: Principal,
     @Param('name') name: string,
     @Query() { count = 1 }: NameAvailabilityQuery,
-  ): Promise<NameAvailableModel> {
+  ): Promise<NameAvailability> {
     const names = namesFor(name, count);
     if (!names.every((candidate) => VM_NAME_PATTERN.test(candidate)))
-      return { name, available: false, message: `A name ${VM_NAME_RULE}.` };
+      return new NameAvailability(name, `A name ${VM_NAME_RULE}`);
     const taken = await this.queries.namesTaken(principal.organizationId, names);
-    return { name, available: !taken, message: taken ? 'The name is taken.' : 'The name is available.' };
+    return new NameAvailability(name, taken ? 'The name is taken' : undefined);
   }
 
   @Get(VM_ID)

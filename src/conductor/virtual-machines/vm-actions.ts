@@ -14,7 +14,7 @@ import { DEADLOCK, sqlState } from '../database/database-error.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
 import { TaskRelay } from '../tasks/task-relay.js';
-import { LabelActionResponse } from './vm.dto.js';
+import { LabelActionResponse } from './vm.responses.js';
 import { hasGivenUp, takeBack, withoutFloatingIp } from './vm-hibernation.js';
 import { VmQueries } from './vm-queries.js';
 import { takeFlavor } from './vm-resizing.js';

@@ -1,5 +1,5 @@
 /** The body of the webhook for one change of a VM's status, in the form that Infrahub's receivers know. */
-import type { InstanceFields } from './vm.dto.js';
+import type { InstanceFields } from './vm.responses.js';
 import type { VmStatus } from './vm-status.js';
 
 /** What was asked of the VM when it came to this status, where the one before does not tell. */

@@ -8,7 +8,7 @@ import { IsQueryBoolean } from '../http/query-boolean.js';
 import { ResourceId } from '../http/resource-id.js';
 import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
-import { LabelActionResponse } from './vm.dto.js';
+import { LabelActionResponse } from './vm.responses.js';
 import { VmActions } from './vm-actions.js';
 import type { VmSelector } from './vm-wishes.js';
 

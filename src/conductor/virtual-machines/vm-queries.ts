@@ -5,13 +5,8 @@ import type { OrganizationId, VmId } from '../../protocol/ids.js';
 import { notFound } from '../http/api-error.js';
 import { apiTime } from '../http/envelope.js';
 import { containing, pageOf } from '../http/page-query.js';
-import {
-  InstanceResponse,
-  InstancesResponse,
-  type InstanceEventsFields,
-  type InstanceFields,
-  type ListVmsQuery,
-} from './vm.dto.js';
+import { type ListVmsQuery } from './vm.requests.js';
+import { InstanceResponse, InstancesResponse, type InstanceEventsFields, type InstanceFields } from './vm.responses.js';
 import { renderVm, SELECT_VM, type VmRow } from './vm-view.js';
 
 const VM = 'The virtual machine';

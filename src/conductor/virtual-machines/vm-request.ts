@@ -8,7 +8,7 @@ import type { IncarnationId, OrganizationId, RegionId, VmId } from '../../protoc
 import type { ImageSpec } from '../../protocol/task.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { badRequest, notFound } from '../http/api-error.js';
-import type { CreateInstancesPayload } from './vm.dto.js';
+import type { CreateInstancesPayload } from './vm.requests.js';
 import type { EnvironmentFacts, FlavorFacts } from './vm-view.js';
 import { memorableName, namesFor } from './vm-names.js';
 

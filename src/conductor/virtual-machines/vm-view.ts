@@ -7,7 +7,7 @@ import { FLAVOR_FEATURES } from '../catalog/flavor.responses.js';
 import type { GreenStatus } from '../catalog/region.entity.js';
 import { apiTime } from '../http/envelope.js';
 import { ruleFields, type SecurityRuleRow } from '../security-rules/security-rule.dto.js';
-import type { InstanceFields } from './vm.dto.js';
+import type { InstanceFields } from './vm.responses.js';
 import { renderVmAttachment, SELECT_VM_ATTACHMENTS, type VmAttachmentRow } from '../volumes/volume-view.js';
 import { allowedActions, powerAndVmState, type Observed, type VmStatus } from './vm-status.js';
 
