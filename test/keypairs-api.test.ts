@@ -46,7 +46,7 @@ describe('a keypair', () => {
     ['a private key', { public_key: '-----BEGIN OPENSSH PRIVATE KEY-----' }, /private key/],
     ['two lines', { public_key: `${KEY}\n${KEY}` }, /one line/],
     ['a key with NUL', { public_key: `${KEY}\0` }, /one line/],
-    ['no key', { public_key: undefined }, /public_key must be/],
+    ['no key', { public_key: undefined }, /public_key is required/],
     ['a long name', { name: 'x'.repeat(51) }, /name must be shorter/],
     ['an empty name', { name: '' }, /name/],
     ['a name with NUL', { name: 'nul\0' }, /control characters/],
