@@ -1,4 +1,5 @@
 /** A whole cloud for a bench, as separate processes: durable PostgreSQL, RabbitMQ, one conductor, one worker. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { dataSourceOptions } from '../src/conductor/database/data-source.js';
@@ -38,10 +39,12 @@ export async function startCluster(): Promise<Cluster> {
     await seed(database, TEST_SEED);
     const conductor = await startConductorProcess(servers);
     stops.push(() => conductor.stop());
+    const folder = await scratchFolder('bench');
+    stops.push(() => rm(folder, { recursive: true, force: true }));
     const compute = await startComputeProcess(servers, {
       name: 'bench-node',
       conductorUrl: conductor.url,
-      stateFolder: join(await scratchFolder('bench'), 'node'),
+      stateFolder: join(folder, 'node'),
       env: {
         BATON_REGION: 'default-1',
         BATON_SIMULATED_BOOT_MS: '0',
