@@ -258,6 +258,24 @@ describe('a node', () => {
     await vms.active({ name: 'unlucky', assign_floating_ip: true });
   });
 
+  it('that takes up an old task of a VM after its deletion was asked for leaves no task that is published for ever', async () => {
+    await start();
+    const node = cloud.nodes[0]!;
+    const vm = await vms.active({ name: 'short-lived' });
+    await node.stop();
+    await vms.delete(`/${vm.id}`);
+    // As after a broker that lost its message: it tells of the deletion too, now that it is published again.
+    await cloud.database.query(
+      `UPDATE task SET state = 'published', generation = 2, finished_at = NULL WHERE virtual_machine_id = $1 AND generation = 1`,
+      [vm.id],
+    );
+    await node.start();
+    await vms.gone(vm.id);
+    const unfinished = () =>
+      cloud.database.query(`SELECT state FROM task WHERE virtual_machine_id = $1 AND state IN ('pending', 'published')`, [vm.id]);
+    await eventually(async () => expect(await unfinished()).toEqual([]));
+  });
+
   it('whose worker breaks on a task ends it as ERROR, without the exception’s text, and the VM can be deleted', async () => {
     await start();
     cloud.nodes[0]!.hypervisor.misbehaviours = { start: { kind: 'broken' } };

@@ -100,7 +100,7 @@ const WRITE = new PreparedStatement(
          last_error = CASE WHEN t.id = r.task_id THEN r.fault END
     FROM r
    WHERE r.task_state IS NOT NULL AND t.virtual_machine_id = r.vm_id AND t.state IN ('pending', 'published')
-     AND (t.id = r.task_id OR t.generation < r.observed_generation)`,
+     AND (t.id = r.task_id OR t.generation <= r.observed_generation OR r.ended)`,
 );
 
 @Injectable()

@@ -6,7 +6,8 @@ import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
 
 /**
  * pending → published → done | failed | superseded | dead. `pending` past `availableAt` is for the relay to publish;
- * `published` past `deadlineAt` goes back to `pending`. `superseded`: a newer generation made it pointless.
+ * `published` past `deadlineAt` goes back to `pending`. `superseded`: another task of the VM brought it
+ * as far as this one could, or further.
  */
 export type TaskState = 'pending' | 'published' | 'done' | 'failed' | 'superseded' | 'dead';
 
