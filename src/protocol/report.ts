@@ -10,6 +10,12 @@ import type { IncarnationId, TaskId, VolumeUuid } from './ids.js';
 /** What the worker saw of the VM. `building`: the task was taken up; `failed`: it was given up and undone. */
 export type ObservedState = 'building' | 'running' | 'stopped' | 'hibernated' | 'absent' | 'failed';
 
+/**
+ * Where a failure would happen again: on the `node` that reports it, or anywhere, because the `image` cannot be used or
+ * the `request` cannot be carried out.
+ */
+export type FailureCause = 'node' | 'image' | 'request';
+
 export interface VmReport {
   readonly incarnationId: IncarnationId;
   /** Absent when no task asked for what is told: a guest that switched itself off. */
@@ -25,6 +31,8 @@ export interface VmReport {
   readonly volumes?: readonly VolumeUuid[];
   /** For `failed`: what went wrong, in words fit for the VM's owner. */
   readonly reason?: string;
+  /** For `failed`; workers of the version before do not say it, and then it is the node's. */
+  readonly cause?: FailureCause;
 }
 
 export interface ReportBatch {

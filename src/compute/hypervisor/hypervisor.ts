@@ -8,6 +8,7 @@
  */
 import type { InventoryItem, NodeCapacity } from '../../protocol/node.js';
 import type { IncarnationId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
+import type { FailureCause } from '../../protocol/report.js';
 import type { VmSpec } from '../../protocol/task.js';
 import type { VolumeSpec } from '../../protocol/volume.js';
 
@@ -92,12 +93,16 @@ export interface Hypervisor {
 
 /** `message` is fit for the VM's owner; what is only for the operator (paths, libvirt's words) goes into `cause`. */
 export class HypervisorError extends Error {
+  /** Where it would happen again; of the node itself, unless it is said otherwise. */
+  readonly failure: FailureCause;
+
   constructor(
     message: string,
     readonly retryable: boolean,
-    options?: { cause?: unknown },
+    { failure = 'node', ...options }: { cause?: unknown; failure?: FailureCause } = {},
   ) {
     super(message, options);
+    this.failure = failure;
     this.name = 'HypervisorError';
   }
 }

@@ -59,7 +59,7 @@ export class ImageCache {
   private async lookOrDownload(file: ImageFile): Promise<string> {
     // The name becomes a path: nothing but a digest may pass.
     if (!/^[0-9a-f]{64}$/.test(file.sha256)) {
-      throw new HypervisorError(`The image's checksum '${file.sha256}' is not a SHA-256 in lower-case hex.`, false);
+      throw new HypervisorError(`The image's checksum '${file.sha256}' is not a SHA-256 in lower-case hex.`, false, { failure: 'image' });
     }
     const path = join(this.options.folder, file.sha256);
     const present = await stat(path).catch(() => undefined);
@@ -78,6 +78,7 @@ export class ImageCache {
         throw new HypervisorError(
           `The image file ${file.url} has the checksum ${sha256}, but ${file.sha256} was expected.`,
           false,
+          { failure: 'image' },
         );
       }
       await rename(partial, path);
@@ -100,7 +101,7 @@ export class ImageCache {
     if (!response.ok) {
       await response.body?.cancel();
       const retryable = response.status >= 500 || response.status === 429 || response.status === 408;
-      throw new HypervisorError(`The image file ${url} cannot be downloaded: HTTP ${response.status}.`, retryable);
+      throw new HypervisorError(`The image file ${url} cannot be downloaded: HTTP ${response.status}.`, retryable, { failure: retryable ? 'node' : 'image' });
     }
     return response;
   }
@@ -111,10 +112,10 @@ export class ImageCache {
     try {
       target = new URL(url, conductor);
     } catch {
-      throw new HypervisorError(`The image's address '${url}' is not a URL.`, false);
+      throw new HypervisorError(`The image's address '${url}' is not a URL.`, false, { failure: 'image' });
     }
     if (target.protocol !== 'http:' && target.protocol !== 'https:') {
-      throw new HypervisorError(`The image's address '${url}' must be http, https or relative.`, false);
+      throw new HypervisorError(`The image's address '${url}' must be http, https or relative.`, false, { failure: 'image' });
     }
     const isAbsolute = /^([a-z][a-z0-9+.-]*:|\/\/|\\)/i.test(url);
     return { target, ofConductor: !isAbsolute && target.origin === conductor.origin };
@@ -128,7 +129,7 @@ export class ImageCache {
       for await (const chunk of response.body ?? []) {
         bytes += chunk.byteLength;
         if (bytes > this.maxBytes) {
-          throw new HypervisorError(`The image file ${url} is larger than the limit of ${this.maxBytes} bytes.`, false);
+          throw new HypervisorError(`The image file ${url} is larger than the limit of ${this.maxBytes} bytes.`, false, { failure: 'image' });
         }
         hash.update(chunk);
         await output.writeFile(chunk);

@@ -73,7 +73,7 @@ export async function inspectImage(path: string, format: ImageFormat, imageName:
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
     const refusal = refusalOf(buffer.subarray(0, bytesRead), format);
-    if (refusal) throw new HypervisorError(`The image '${imageName}' cannot be used: ${refusal}.`, false);
+    if (refusal) throw new HypervisorError(`The image '${imageName}' cannot be used: ${refusal}.`, false, { failure: 'image' });
   } finally {
     await file.close();
   }

@@ -174,7 +174,7 @@ function reportAbsent(visit: Visit): Promise<'ended'> {
   return conclude(visit, { observed: 'absent' });
 }
 
-async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'volumes' | 'reason'>): Promise<'ended'> {
+async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'volumes' | 'reason' | 'cause'>): Promise<'ended'> {
   await heed(visit, await visit.report({ ...about(visit.task), ...seen }));
   return 'ended';
 }
@@ -213,7 +213,7 @@ async function giveUp(visit: Visit, error: HypervisorError): Promise<void> {
       logger.error({ ...context, err: left }, 'what was made for the VM could not be removed');
     }
   }
-  await conclude(visit, { observed: 'failed', reason: error.message });
+  await conclude(visit, { observed: 'failed', reason: error.message, cause: error.failure });
 }
 
 async function persistent<Result>(call: () => Promise<Result>): Promise<Result> {

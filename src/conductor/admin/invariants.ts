@@ -35,6 +35,9 @@ const GPU_CLAIM_SUMS = `
 /** As a list of SQL. */
 const ON_THEIR_WAY = "'CREATING', 'BUILD', 'STARTING', 'STOPPING', 'REBOOTING', 'HIBERNATING', 'RESTORING', 'RESIZING', 'DELETING'";
 
+/** Its conductor looks for another node, and will write the task. */
+const NOT_BETWEEN_NODES = `(vm.observed <> 'undone' OR vm.desired_power = 'absent')`;
+
 const QUOTA_SUMS = `
   SELECT o.id AS organization_id, count(i.id)::int AS vms,
          coalesce(sum(i.vcpus) FILTER (WHERE NOT i.hibernated), 0)::int AS vcpus,
@@ -133,14 +136,33 @@ export const INVARIANTS: readonly Invariant[] = [
     advice: 'A VM is on its way to another state, but nobody is asked to bring it there. --repair asks again.',
     violations: `
       SELECT 'vm ' || vm.id AS subject, vm.status || ' without an unfinished task' AS detail FROM virtual_machine vm
-       WHERE vm.deleted_at IS NULL AND vm.status IN (${ON_THEIR_WAY})
+       WHERE vm.deleted_at IS NULL AND vm.status IN (${ON_THEIR_WAY}) AND ${NOT_BETWEEN_NODES}
          AND NOT EXISTS (SELECT 1 FROM task t WHERE t.virtual_machine_id = vm.id AND t.state IN ('pending', 'published'))`,
     repair: `
       UPDATE task SET state = 'pending', available_at = now(), finished_at = NULL
        WHERE id IN (SELECT DISTINCT ON (vm.id) t.id FROM virtual_machine vm JOIN task t ON t.virtual_machine_id = vm.id
-                     WHERE vm.deleted_at IS NULL AND vm.status IN (${ON_THEIR_WAY})
+                     WHERE vm.deleted_at IS NULL AND vm.status IN (${ON_THEIR_WAY}) AND ${NOT_BETWEEN_NODES}
                        AND NOT EXISTS (SELECT 1 FROM task u WHERE u.virtual_machine_id = vm.id AND u.state IN ('pending', 'published'))
                      ORDER BY vm.id, t.generation DESC, t.created_at DESC)`,
+  },
+  {
+    name: 'undone-vm-is-tried-elsewhere',
+    advice: 'A VM failed to start on its node and has waited for a minute to be tried on another. Does a conductor run? See its log.',
+    violations: `
+      SELECT 'vm ' || vm.id AS subject, format('failed on node %s: %s', n.name, i.failure) AS detail
+        FROM virtual_machine vm
+        JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL
+        JOIN compute_node n ON n.id = i.compute_node_id
+       WHERE vm.observed = 'undone' AND vm.desired_power <> 'absent'
+         AND NOT EXISTS (SELECT 1 FROM task t WHERE t.virtual_machine_id = vm.id
+                            AND coalesce(t.finished_at, now()) > now() - interval '1 minute')`,
+  },
+  {
+    name: 'live-incarnation-has-its-claim',
+    advice: 'A VM has a place on a node without a claim there, so that the node may be sold twice. Report this as a defect, with its events.',
+    violations: `
+      SELECT 'vm ' || i.virtual_machine_id AS subject, format('incarnation %s on node %s', i.id, n.name) AS detail
+        FROM incarnation i JOIN compute_node n ON n.id = i.compute_node_id WHERE i.ended_at IS NULL AND NOT i.claimed`,
   },
   {
     name: 'hibernated-vm-holds-its-disk-alone',

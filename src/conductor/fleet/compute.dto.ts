@@ -23,7 +23,7 @@ import type {
   NodeCapacity,
   RegisterRequest,
 } from '../../protocol/node.js';
-import type { ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
+import type { FailureCause, ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
 import type { RemovedVolumes } from '../../protocol/volume.js';
 import { IsPlainText } from '../http/plain-text.js';
 
@@ -167,6 +167,10 @@ class VmReportBody implements VmReport {
   @Transform(({ value }) => fitted(value))
   @IsString()
   reason?: string;
+
+  @IsOptional()
+  @IsIn(['node', 'image', 'request'])
+  cause?: FailureCause;
 }
 
 export class RemovedVolumesBody implements RemovedVolumes {

@@ -18,6 +18,9 @@ const NEW: ReportedVm = {
   fixedIp: null,
   metadataTokenHash: null,
   lastSequence: 0,
+  attempt: 1,
+  hasVolumes: false,
+  failure: null,
   ended: false,
   concluded: undefined,
 };
@@ -69,10 +72,24 @@ describe('a report', () => {
     expect(foldReport(ended, report(11, 'running'))).toEqual({ verdict: 'ended', vm: ended });
   });
 
-  it('of a start that failed ends the incarnation, with the reason', () => {
-    const { vm } = foldReport(NEW, report(1, 'failed', { reason: 'no disk', taskId: TASK }));
+  it('of a first start that failed leaves the VM in BUILD with its claim, to be tried elsewhere', () => {
+    const building = foldReport(NEW, report(1, 'building')).vm;
+    const { vm } = foldReport(building, report(2, 'failed', { reason: 'no disk', taskId: TASK }));
     const concluded = { taskId: TASK, state: 'failed' };
-    expect(vm).toMatchObject({ status: 'ERROR', fault: 'no disk', ended: true, concluded });
+    expect(vm).toMatchObject({ status: 'BUILD', observed: 'undone', failure: 'no disk', fault: null, ended: false, concluded });
+    expect(vm.observedGeneration).toBe(0);
+    expect(foldReport(vm, report(3, 'failed', { reason: 'no disk' })).vm).toMatchObject({ observed: 'undone', ended: false });
+  });
+
+  it.each<[string, ReportedVm, Partial<VmReport>]>([
+    ['on the third node', { ...NEW, attempt: 3 }, {}],
+    ['because of the image', NEW, { cause: 'image' }],
+    ['because of what was asked for', NEW, { cause: 'request' }],
+    ['though it has volumes there', { ...NEW, hasVolumes: true }, {}],
+  ])('of a first start that failed %s ends the incarnation, with the reason', (_, start, change) => {
+    const { vm } = foldReport(start, report(1, 'failed', { reason: 'no disk', taskId: TASK, ...change }));
+    const concluded = { taskId: TASK, state: 'failed' };
+    expect(vm).toMatchObject({ status: 'ERROR', fault: 'no disk', failure: 'no disk', ended: true, concluded });
   });
 
   it('of a failure of a VM that had run leaves it its place', () => {

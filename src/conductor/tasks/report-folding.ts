@@ -3,9 +3,15 @@
  * any repetition of reports can be tried in a property test. The database work is in reports.ts.
  */
 import type { TaskId, VolumeUuid } from '../../protocol/ids.js';
-import type { ObservedState, ReportVerdict, VmReport } from '../../protocol/report.js';
+import type { FailureCause, ObservedState, ReportVerdict, VmReport } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
 import { deriveStatus, type Observed, type Operation, type VmStatus } from '../virtual-machines/vm-status.js';
+
+/** On how many nodes a VM is tried before it is given up. */
+export const MOST_NODES_TRIED = 3;
+
+/** Whether another node is worth a try. */
+const MAY_WORK_ELSEWHERE: Readonly<Record<FailureCause, boolean>> = { node: true, image: false, request: false };
 
 /** The part of a VM and its incarnation that reports write, and what they are judged by. */
 export interface ReportedVm {
@@ -19,6 +25,12 @@ export interface ReportedVm {
   readonly fixedIp: string | null;
   readonly metadataTokenHash: string | null;
   readonly lastSequence: number;
+  /** How many nodes were tried for this life of the VM, the present one among them. */
+  readonly attempt: number;
+  /** It has or had volumes, which lie on its node. */
+  readonly hasVolumes: boolean;
+  /** Why this incarnation failed. */
+  readonly failure: string | null;
   /** What volumes a report has seen in the domain, and of which generation it spoke. */
   readonly seenVolumes?: { readonly generation: number; readonly volumes: readonly VolumeUuid[] } | undefined;
   /** The incarnation is over and its claim released. */
@@ -33,13 +45,16 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
   if (report.sequence === vm.lastSequence) return { verdict: 'accepted', vm };
   if (report.sequence < vm.lastSequence) return { verdict: 'stale', vm };
 
-  const { observed } = report;
-  // Being built is no arrival: the VM stays on its way to that generation.
-  const reached = observed === 'building' ? report.generation - 1 : report.generation;
+  // The address comes with the first success: one that is being built anew has a disk with somebody's data.
+  const neverRan = vm.fixedIp === null && NEVER_RAN.has(vm.observed);
+  const startFailed = report.observed === 'failed' && neverRan && vm.desiredPower !== 'absent';
+  const elsewhere =
+    startFailed && !vm.hasVolumes && vm.attempt < MOST_NODES_TRIED && MAY_WORK_ELSEWHERE[report.cause ?? 'node'];
+  const observed = elsewhere ? 'undone' : report.observed;
+  // Being built is no arrival, and being undone still less: the VM stays on its way to that generation.
+  const reached = observed === 'building' || observed === 'undone' ? report.generation - 1 : report.generation;
   const observedGeneration = Math.min(reached, vm.generation);
   const status = deriveStatus({ ...vm, observed, observedGeneration });
-  // The address comes with the first success: one that is being built anew has a disk with somebody's data.
-  const neverRan = vm.fixedIp === null && (vm.observed === 'nothing' || vm.observed === 'building');
   return {
     verdict: 'accepted',
     vm: {
@@ -47,20 +62,23 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
       observed,
       observedGeneration,
       status,
-      fault: status === 'ERROR' ? (report.reason ?? unexplained(observed)) : null,
+      fault: status === 'ERROR' ? (report.reason ?? unexplained(report.observed)) : null,
+      failure: startFailed ? (report.reason ?? unexplained(report.observed)) : vm.failure,
       fixedIp: report.fixedIp ?? vm.fixedIp,
       metadataTokenHash: report.metadataTokenHash ?? vm.metadataTokenHash,
       lastSequence: report.sequence,
       seenVolumes: report.volumes === undefined ? vm.seenVolumes : { generation: report.generation, volumes: report.volumes },
-      // A start that failed was undone by the worker; a VM that had run keeps its disk and its place.
-      ended: status === 'DELETED' || (observed === 'failed' && neverRan && vm.desiredPower !== 'absent'),
+      // A first start that failed was undone by the worker, and keeps its claim until another node has been found; a VM that had run keeps its disk and its place.
+      ended: status === 'DELETED' || (startFailed && !elsewhere),
       concluded:
         observed === 'building' || report.taskId === undefined
           ? vm.concluded
-          : { taskId: report.taskId, state: observed === 'failed' ? 'failed' : 'done' },
+          : { taskId: report.taskId, state: report.observed === 'failed' ? 'failed' : 'done' },
     },
   };
 }
+
+const NEVER_RAN: ReadonlySet<Observed> = new Set(['nothing', 'building', 'undone']);
 
 /** Of this report alone, not of what was said before it: or the order of arrival would show in the row. */
 const unexplained = (observed: ObservedState): string =>

@@ -35,6 +35,8 @@ interface ReportedRow {
   readonly has_callback: boolean;
   /** It has or had volumes. */
   readonly has_volumes: boolean;
+  readonly attempt: number;
+  readonly failure: string | null;
 }
 
 /** A status that the VM went through while the batch was folded. */
@@ -49,7 +51,7 @@ const LOCK = new PreparedStatement<ReportedRow>(
   `
   SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.operation, vm.generation, vm.observed,
          vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
-         vm.callback_url IS NOT NULL AS has_callback, vm.hardware ? 'volumes' AS has_volumes
+         vm.callback_url IS NOT NULL AS has_callback, vm.hardware ? 'volumes' AS has_volumes, i.attempt, i.failure
     FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
    WHERE i.id = ANY($1) AND i.compute_node_id = $2 AND i.ended_at IS NULL
    ORDER BY vm.id FOR UPDATE OF vm, i`,
@@ -60,7 +62,7 @@ const WRITE = new PreparedStatement(
   `
   WITH r AS (
     SELECT * FROM json_to_recordset($1) AS r(vm_id int, incarnation_id int, observed text, observed_generation int, status text,
-      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, ended boolean, hibernated boolean, deleted boolean, task_id uuid, task_state text) LIMIT $2
+      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, failure text, ended boolean, hibernated boolean, deleted boolean, task_id uuid, task_state text) LIMIT $2
   ), updated_vm AS (
     UPDATE virtual_machine vm
        SET observed = r.observed, observed_generation = r.observed_generation, status = r.status, fault = r.fault,
@@ -68,7 +70,7 @@ const WRITE = new PreparedStatement(
       FROM r WHERE vm.id = r.vm_id
   ), updated_incarnation AS (
     UPDATE incarnation i
-       SET metadata_token_hash = r.metadata_token_hash, last_sequence = r.last_sequence,
+       SET metadata_token_hash = r.metadata_token_hash, last_sequence = r.last_sequence, failure = r.failure,
            claimed = i.claimed AND NOT r.ended, hibernated = i.hibernated OR r.hibernated, ended_at = CASE WHEN r.ended THEN now() END
       FROM r WHERE i.id = r.incarnation_id
   ), released AS (
@@ -105,15 +107,23 @@ const WRITE = new PreparedStatement(
 
 @Injectable()
 export class Reports {
+  private undoneListener: () => void = () => undefined;
+
   constructor(
     private readonly dataSource: DataSource,
     private readonly deliverer: CallbackDeliverer,
   ) {}
 
+  /** To be told, after the commit, that VMs need another node. */
+  onUndone(listener: () => void): void {
+    this.undoneListener = listener;
+  }
+
   /** @returns a verdict for each report, in order. A report on what is not placed on this node is `ended`. */
   async accept(nodeId: ComputeNodeId, reports: readonly VmReport[]): Promise<ReportVerdict[]> {
     if (reports.length === 0) return [];
     let callbacks = false;
+    let undone = false;
     const verdicts = await this.dataSource.transaction(async (transaction) => {
       const ids = [...new Set(reports.map((report) => report.incarnationId))];
       const rows = await LOCK.run(transaction, [ids, nodeId]);
@@ -123,9 +133,11 @@ export class Reports {
       const changes = statusChanges(folded.steps);
       callbacks = changes.some((change) => change.hasCallback);
       await writeStatusChanges(transaction, changes);
+      undone = [...folded.changed.values()].some((vm) => vm.observed === 'undone');
       return folded.verdicts;
     });
     if (callbacks) this.deliverer.wake();
+    if (undone) this.undoneListener();
     return verdicts;
   }
 
@@ -141,6 +153,7 @@ export class Reports {
       fixed_ip: vm.fixedIp,
       metadata_token_hash: vm.metadataTokenHash,
       last_sequence: vm.lastSequence,
+      failure: vm.failure,
       ended: vm.ended,
       hibernated: vm.status === 'HIBERNATED',
       deleted: vm.status === 'DELETED',
@@ -180,6 +193,9 @@ function toReportedVm(row: ReportedRow): ReportedVm {
     fixedIp: row.fixed_ip,
     metadataTokenHash: row.metadata_token_hash,
     lastSequence: Number(row.last_sequence),
+    attempt: row.attempt,
+    hasVolumes: row.has_volumes,
+    failure: row.failure,
     ended: false,
     concluded: undefined,
   };

@@ -56,6 +56,14 @@ export class Incarnation {
   @Column('bigint', { default: 0 })
   lastSequence: string;
 
+  /** How many nodes were tried for this life of the VM, this one among them. */
+  @Column('int', { default: 1 })
+  attempt: number;
+
+  /** Why the VM could not be made here, in words fit for its owner. */
+  @Column('text', { nullable: true })
+  failure: string | null;
+
   /** Why this node: how many nodes each filter left. */
   @Column('jsonb', { nullable: true })
   placement: PlacementExplanation | null;

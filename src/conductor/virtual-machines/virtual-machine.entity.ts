@@ -17,6 +17,7 @@ import type { Observed, Operation, VmStatus } from './vm-status.js';
 @Unique(['uuid'])
 @Index('uq_virtual_machine_name', ['environmentId', 'name'], { unique: true, where: '"deleted_at" IS NULL' })
 @Index('idx_virtual_machine_live', ['organizationId', 'id'], { where: '"deleted_at" IS NULL' })
+@Index('idx_virtual_machine_undone', ['id'], { where: `"observed" = 'undone'` })
 @Check('ck_virtual_machine_generation', '"observed_generation" <= "generation"')
 export class VirtualMachine {
   /** From the sequence `virtual_machine_id_seq`, drawn before the insert so that the answer is known beforehand. */

@@ -14,6 +14,7 @@ import { VmHibernationController } from './vm-hibernation.controller.js';
 import { VmInsertionQueue } from './vm-insertion-queue.js';
 import { VmLabels } from './vm-labels.js';
 import { POWER_CONTROLLERS } from './vm-power.controllers.js';
+import { VmReplacement } from './vm-replacement.js';
 import { VmQueries } from './vm-queries.js';
 import { VmRequests } from './vm-request.js';
 import { VmResizingController } from './vm-resizing.controller.js';
@@ -27,6 +28,6 @@ import { VmResizingController } from './vm-resizing.controller.js';
     VmResizingController,
     ...POWER_CONTROLLERS,
   ],
-  providers: [VmActions, VmCallbacks, VmCreation, VmInsertionQueue, VmLabels, VmQueries, VmRequests],
+  providers: [VmActions, VmCallbacks, VmCreation, VmInsertionQueue, VmLabels, VmQueries, VmReplacement, VmRequests],
 })
 export class VirtualMachinesModule {}

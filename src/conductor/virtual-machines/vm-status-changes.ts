@@ -20,9 +20,11 @@ export interface StatusChange {
   /** Who asked for it; null when a worker reported it. */
   readonly userId: UserId | null;
   readonly hasCallback: boolean;
+  /** What happened, where the two statuses do not tell it. */
+  readonly event?: EventText;
 }
 
-interface EventText {
+export interface EventText {
   /** From Infrahub's catalogue of event names, where it has one. */
   readonly reason: string;
   readonly message: string;
@@ -54,7 +56,8 @@ const FAILURE: Readonly<Partial<Record<VmStatus, string>>> = {
   RESIZING: 'InstanceResizeFailed',
 };
 
-function eventText({ from, status, fault }: StatusChange): EventText {
+function eventText({ from, status, fault, event }: StatusChange): EventText {
+  if (event !== undefined) return event;
   if (status === 'ACTIVE' && (from === 'SHUTOFF' || from === 'STARTING'))
     return { reason: 'InstanceStartSuccess', message: EVENT.ACTIVE.message };
   if (status === 'ACTIVE' && from === 'REBOOTING')
@@ -82,7 +85,7 @@ export async function writeStatusChanges(transaction: EntityManager, changes: re
         organization_id: change.organizationId,
         virtual_machine_id: change.vmId,
         user_id: change.userId,
-        type: change.status === 'ERROR' ? 'warning' : 'normal',
+        type: change.status === 'ERROR' || change.event !== undefined ? 'warning' : 'normal',
         object: change.name,
         ...eventText(change),
       })),

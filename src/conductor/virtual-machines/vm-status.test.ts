@@ -3,7 +3,7 @@ import type { DesiredPower } from '../../protocol/task.js';
 import { ACTIONS, allowedActions, deriveStatus, desiredPowerFor, powerAndVmState, type Observed, type Operation, type VmAction, type VmStatus } from './vm-status.js';
 
 const DESIRED: readonly DesiredPower[] = ['running', 'stopped', 'hibernated', 'absent'];
-const OBSERVED: readonly Observed[] = ['nothing', 'building', 'running', 'stopped', 'hibernated', 'absent', 'failed'];
+const OBSERVED: readonly Observed[] = ['nothing', 'undone', 'building', 'running', 'stopped', 'hibernated', 'absent', 'failed'];
 const OPERATIONS: readonly Operation[] = ['create', 'start', 'stop', 'hard-reboot', 'hibernate', 'hibernate-restore', 'resize', 'delete'];
 const STATUSES: readonly VmStatus[] = [
   'CREATING', 'BUILD', 'ACTIVE', 'STARTING', 'STOPPING', 'REBOOTING', 'HIBERNATING', 'HIBERNATED',
@@ -19,6 +19,7 @@ const underWay = (desiredPower: DesiredPower, observed: Observed, operation: Ope
 describe('the status of a VM', () => {
   it.each<[DesiredPower, Observed, VmStatus]>([
     ['running', 'nothing', 'CREATING'],
+    ['running', 'undone', 'BUILD'],
     ['running', 'building', 'BUILD'],
     ['running', 'running', 'ACTIVE'],
     ['running', 'stopped', 'SHUTOFF'],

@@ -8,8 +8,11 @@
 import type { ObservedState } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
 
-/** `nothing`: no report yet. */
-export type Observed = 'nothing' | ObservedState;
+/**
+ * `nothing`: no report yet. `undone`: the first start failed on its node and what was made of it is gone; another node
+ * is being looked for (`vm-replacement.ts`).
+ */
+export type Observed = 'nothing' | 'undone' | ObservedState;
 
 /** What was last asked of the VM; `update`: a change of its network or devices, which shows in no status. */
 export type Operation = 'create' | 'start' | 'stop' | 'hard-reboot' | 'hibernate' | 'hibernate-restore' | 'resize' | 'update' | 'delete';
@@ -34,6 +37,7 @@ export type VmStatus =
 const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>>>> = {
   running: {
     nothing: 'CREATING',
+    undone: 'BUILD',
     building: 'BUILD',
     running: 'ACTIVE',
     // The guest switched itself off.
@@ -44,6 +48,7 @@ const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>
   },
   stopped: {
     nothing: 'CREATING',
+    undone: 'BUILD',
     building: 'BUILD',
     running: 'ACTIVE',
     stopped: 'SHUTOFF',
@@ -53,6 +58,7 @@ const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>
   },
   hibernated: {
     nothing: 'CREATING',
+    undone: 'BUILD',
     building: 'BUILD',
     // Somebody started it on its node.
     running: 'ACTIVE',
@@ -63,6 +69,7 @@ const SETTLED: Readonly<Record<DesiredPower, Readonly<Record<Observed, VmStatus>
   },
   absent: {
     nothing: 'DELETING',
+    undone: 'DELETING',
     building: 'DELETING',
     running: 'DELETING',
     stopped: 'DELETING',
@@ -110,6 +117,7 @@ export function powerAndVmState(observed: Observed): { power_state: string | nul
     case 'failed':
       return { power_state: 'NOSTATE', vm_state: 'error' };
     case 'nothing':
+    case 'undone':
     case 'building':
     case 'absent':
       return { power_state: null, vm_state: null };

@@ -1,12 +1,13 @@
 /** How a simulated hypervisor can go wrong, chosen for each of its calls, so that every unhappy path can be walked. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FailureCause } from '../../../protocol/report.js';
 import { HypervisorError } from '../hypervisor.js';
 
 export type SimulatedCall = 'state' | 'define' | 'start' | 'stop' | 'hibernate' | 'changeNetwork' | 'reset' | 'remove' | 'setVolumes' | 'removeVolume' | 'inventory' | 'consoleLog';
 
 export type Misbehaviour =
   /** Does not do its work, for good. */
-  | { readonly kind: 'failing' }
+  | { readonly kind: 'failing'; readonly cause?: FailureCause }
   /** Refuses so many times and then works. */
   | { readonly kind: 'rejecting'; times: number }
   | { readonly kind: 'slow'; readonly ms: number }
@@ -25,7 +26,7 @@ export async function misbehave(call: SimulatedCall, misbehaviour: Misbehaviour 
     case undefined:
       return true;
     case 'failing':
-      throw new HypervisorError(`The simulated hypervisor was told to fail to ${call}.`, false);
+      throw new HypervisorError(`The simulated hypervisor was told to fail to ${call}.`, false, { failure: misbehaviour.cause });
     case 'rejecting':
       if (misbehaviour.times-- > 0) throw new HypervisorError(`The simulated hypervisor refuses to ${call} just now.`, true);
       return true;

@@ -5,5 +5,6 @@ import { SecurityRules1764200000000 } from './1764200000000-security-rules.js';
 import { Hibernation1764300000000 } from './1764300000000-hibernation.js';
 import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-and-console-logs.js';
 import { MembersRolesQuotas1764400000000 } from './1764400000000-members-roles-quotas.js';
+import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
 
-export const MIGRATIONS = [InitialSchema1764000000000, Volumes1764100000000, SecurityRules1764200000000, Hibernation1764300000000, MembersRolesQuotas1764400000000, ProfilesAndConsoleLogs1764500000000];
+export const MIGRATIONS = [InitialSchema1764000000000, Volumes1764100000000, SecurityRules1764200000000, Hibernation1764300000000, MembersRolesQuotas1764400000000, ProfilesAndConsoleLogs1764500000000, AnotherNode1764660000000];
