@@ -1,0 +1,257 @@
+/**
+ * From the files of a repository to the resources that they declare: documents read, groups expanded, templates and
+ * files filled in, names and rules checked as the API checks them. Pure but for giving other work its turn.
+ *
+ * A document that is wrong declares nothing and keeps no other. Two that declare the same resource are both wrong, so
+ * that the order of documents never matters.
+ */
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
+import { misshapenEnvironmentName, refusedEnvironmentName } from '../../environments/environment-name.js';
+import { ApiError } from '../../http/api-error.js';
+import { parsePublicKey } from '../../keypairs/openssh-public-key.js';
+import { dataProblem } from '../../profiles/profile.requests.js';
+import { checkedRule } from '../../security-rules/checked-rule.js';
+import { VM_NAME_PATTERN, VM_NAME_RULE } from '../../virtual-machines/vm-names.js';
+import { fieldName, readDocuments, type ManifestFiles, type ReadDocument } from './read-documents.js';
+import { keyOf, titleOf, type DeclaredResource, type FirewallSpec, type ManifestProblem, type ResourceKey, type VirtualMachineSpec } from './resource.js';
+import type { DocumentOf } from './schema.js';
+import { fillIn, groupNames, unknownPlaceholder, type Placeholders } from './template.js';
+
+export const MOST_RESOURCES = 5_000;
+/** As the API takes it. */
+const USER_DATA_BYTES = 65_536;
+/** Of all machines together, so that a small repository cannot fill the memory by a large count. */
+const ALL_USER_DATA_BYTES = 64 * 1024 * 1024;
+const MAX_NAME_LENGTH = 50;
+const STORABLE = /^[^\0\p{Cs}]*$/u;
+
+export interface CompiledManifest {
+  readonly resources: readonly DeclaredResource[];
+  readonly problems: readonly ManifestProblem[];
+}
+
+export async function compileManifest(files: ManifestFiles): Promise<CompiledManifest> {
+  const { documents, problems } = await readDocuments(files);
+  const compilation = new Compilation(files, problems);
+  for (const document of documents) compilation.add(document);
+  return compilation.result();
+}
+
+class Refusal extends Error {
+  constructor(
+    readonly path: readonly (string | number)[],
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+class Compilation {
+  private readonly resources: DeclaredResource[] = [];
+  private readonly problems: ManifestProblem[];
+  private userDataBytes = 0;
+
+  constructor(
+    private readonly files: ManifestFiles,
+    problems: readonly ManifestProblem[],
+  ) {
+    this.problems = [...problems];
+  }
+
+  add(read: ReadDocument): void {
+    try {
+      const made = this.expand(read);
+      if (this.resources.length + made.length > MOST_RESOURCES)
+        throw new Refusal(['spec'], `the manifest declares more than ${MOST_RESOURCES} resources; use several repositories or paths`);
+      this.resources.push(...made);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.problems.push({ file: read.file, line: read.lineOf(error.path), field: fieldName(error.path), message: error.message });
+    }
+  }
+
+  result(): CompiledManifest {
+    const byKey = new Map<ResourceKey, DeclaredResource[]>();
+    for (const resource of this.resources) {
+      const key = keyOf(resource);
+      const same = byKey.get(key);
+      if (same === undefined) byKey.set(key, [resource]);
+      else same.push(resource);
+    }
+    const resources: DeclaredResource[] = [];
+    for (const same of byKey.values()) {
+      if (same.length === 1) resources.push(same[0]!);
+      else
+        for (const resource of same) {
+          const others = same.filter((other) => other !== resource).map(({ source }) => `${source.file}:${source.line}`);
+          this.problems.push({
+            ...resource.source,
+            field: 'metadata.name',
+            message: `${titleOf(resource)} is declared more than once, also in ${[...new Set(others)].join(', ')}`,
+          });
+        }
+    }
+    return { resources, problems: this.problems };
+  }
+
+  private expand(read: ReadDocument): DeclaredResource[] {
+    const { document, file, line } = read;
+    const protect = document.metadata.protect ?? false;
+    const source = { file, line };
+    switch (document.kind) {
+      case 'Environment': {
+        const name = plainName(document.metadata.name);
+        const problem = misshapenEnvironmentName(name) ?? refusedEnvironmentName(name);
+        if (problem !== undefined) throw new Refusal(['metadata', 'name'], problem);
+        return [{ kind: 'Environment', environment: '', name, protect, source, spec: { region: document.spec.region } }];
+      }
+      case 'Keypair': {
+        const name = shortName(plainName(document.metadata.name));
+        const { environment } = document.metadata;
+        const public_key = document.spec.public_key.trim();
+        refused(['spec', 'public_key'], () => parsePublicKey(public_key));
+        return [{ kind: 'Keypair', environment, name, protect, source, spec: { public_key } }];
+      }
+      case 'Firewall': {
+        const name = shortName(plainName(document.metadata.name));
+        const { environment } = document.metadata;
+        return [{ kind: 'Firewall', environment, name, protect, source, spec: { rules: rulesOf(document) } }];
+      }
+      case 'Volume': {
+        const { environment, name } = document.metadata;
+        const { size, type } = document.spec;
+        return namesOf(name, document.spec.count).map(({ name }) => {
+          return { kind: 'Volume', environment, name: shortName(name), protect, source, spec: { size, type } };
+        });
+      }
+      case 'Profile': {
+        const name = shortName(plainName(document.metadata.name));
+        const problem = dataProblem(document.spec.data);
+        if (problem !== undefined) throw new Refusal(['spec', 'data'], problem);
+        return [{ kind: 'Profile', environment: '', name, protect, source, spec: document.spec }];
+      }
+      case 'VirtualMachine':
+        return this.virtualMachines(document, read, protect);
+    }
+  }
+
+  private virtualMachines(document: DocumentOf<'VirtualMachine'>, read: ReadDocument, protect: boolean): DeclaredResource[] {
+    const { metadata, spec } = document;
+    const { environment } = metadata;
+    const template = this.userDataOf(document, read.file);
+    const source = { file: read.file, line: read.line };
+    const group = namesOf(metadata.name, spec.count);
+    // A text without placeholders is the same one for the whole group.
+    let shared: string | undefined;
+    return group.map(({ name, index }): DeclaredResource => {
+      if (!VM_NAME_PATTERN.test(name)) throw new Refusal(['metadata', 'name'], `${JSON.stringify(name)}: a name ${VM_NAME_RULE}`);
+      const placeholders: Placeholders = { name, environment, index: String(index), count: String(group.length) };
+      const filled = (path: string[], texts: readonly string[]): string[] =>
+        [...new Set(texts.map((text) => filledIn(path, text, placeholders)))].sort();
+      const text = template === null ? null : fillIn(template, placeholders);
+      const userData = text !== null && text === shared ? shared! : text;
+      if (userData !== null && userData !== shared) this.chargeUserData(userData);
+      shared = userData ?? undefined;
+      const canonical: VirtualMachineSpec = {
+        flavor: spec.flavor,
+        image: spec.image,
+        keypairs: filled(['spec', 'keypairs'], spec.keypairs),
+        user_data: userData === null ? null : digestOf(userData),
+        labels: filled(['metadata', 'labels'], metadata.labels),
+        firewalls: filled(['spec', 'firewalls'], spec.firewalls),
+        volumes: filled(['spec', 'volumes'], spec.volumes),
+        callback_url: spec.callback_url ?? null,
+        floating_ip: spec.floating_ip,
+        power: spec.power ?? 'unmanaged',
+      };
+      return { kind: 'VirtualMachine', environment, name, protect, source, spec: canonical, userData };
+    });
+  }
+
+  private userDataOf({ spec }: DocumentOf<'VirtualMachine'>, file: string): string | null {
+    if (spec.user_data !== undefined && spec.user_data_file !== undefined)
+      throw new Refusal(['spec', 'user_data_file'], 'cannot stand beside user_data: leave one of them out');
+    const path = [spec.user_data === undefined ? 'user_data_file' : 'user_data'];
+    const text = spec.user_data ?? this.textFile(spec.user_data_file, file);
+    if (text === null) return null;
+    if (!STORABLE.test(text)) throw new Refusal(['spec', ...path], 'must be text, without NUL characters');
+    if (Buffer.byteLength(text) > USER_DATA_BYTES) throw new Refusal(['spec', ...path], 'must not be larger than 64 KiB');
+    return text;
+  }
+
+  /** A file of the repository itself, and of nowhere else: it is looked up among those that were fetched. */
+  private textFile(name: string | undefined, beside: string): string | null {
+    if (name === undefined) return null;
+    const content = this.files.get(posix.normalize(posix.join(posix.dirname(beside), name)));
+    if (content === undefined)
+      throw new Refusal(['spec', 'user_data_file'], `there is no file ${JSON.stringify(name)} beside ${beside}`);
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(content);
+    } catch {
+      throw new Refusal(['spec', 'user_data_file'], `${JSON.stringify(name)} is not UTF-8 text`);
+    }
+  }
+
+  private chargeUserData(text: string): void {
+    if (Buffer.byteLength(text) > USER_DATA_BYTES)
+      throw new Refusal(['spec', 'user_data'], 'must not be larger than 64 KiB when its placeholders are filled in');
+    this.userDataBytes += text.length;
+    if (this.userDataBytes > ALL_USER_DATA_BYTES)
+      throw new Refusal(['spec', 'user_data'], 'all user data of the manifest together must not be larger than 64 MiB');
+  }
+}
+
+/** `sha256:` and 64 hexadecimal digits: as the database computes it of what it has. */
+export const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+
+function rulesOf({ spec }: DocumentOf<'Firewall'>) {
+  const given = spec.rules.map((rule, index) => refused(['spec', 'rules', index], () => checkedRule(rule)));
+  return canonicalRules([...(spec.default_egress ? DEFAULT_RULES : []), ...given]);
+}
+
+/** Sorted and each once, so that two sets of rules are equal when they say the same. */
+export function canonicalRules(rules: FirewallSpec['rules']): FirewallSpec['rules'] {
+  const byText = new Map(
+    rules.map(({ direction, ethertype, protocol, remoteIpPrefix, portMin, portMax }) => {
+      const ports = portMin === undefined || portMax === undefined ? {} : { portMin, portMax };
+      const rule = { direction, ethertype, protocol, remoteIpPrefix, ...ports };
+      return [JSON.stringify(rule), rule];
+    }),
+  );
+  return [...byText.keys()].sort().map((text) => byText.get(text)!);
+}
+
+function refused<Result>(path: (string | number)[], check: () => Result): Result {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof ApiError) throw new Refusal(path, error.message);
+    throw error;
+  }
+}
+
+function filledIn(path: string[], text: string, placeholders: Placeholders): string {
+  const unknown = unknownPlaceholder(text);
+  if (unknown !== undefined) throw new Refusal(path, `{{ ${unknown} }} is no placeholder; there are name, environment, index and count`);
+  return fillIn(text, placeholders);
+}
+
+function plainName(name: string): string {
+  if (name.includes('{{')) throw new Refusal(['metadata', 'name'], 'has placeholders, which are for groups: this kind has no count');
+  return name;
+}
+
+function shortName(name: string): string {
+  if (name.length > MAX_NAME_LENGTH || name !== name.trim())
+    throw new Refusal(['metadata', 'name'], `${JSON.stringify(name)} must have 1 to ${MAX_NAME_LENGTH} characters and no space at either end`);
+  return name;
+}
+
+function namesOf(name: string, count: number | undefined): { name: string; index: number }[] {
+  const names = groupNames(name, count);
+  if (names === undefined)
+    throw new Refusal(['metadata', 'name'], count === undefined ? 'has placeholders; give spec.count too' : 'may have no placeholder but {{ index }}');
+  return names.map((made, at) => ({ name: made, index: at + 1 }));
+}

@@ -1,0 +1,154 @@
+/**
+ * The manifest's form, once: manifests are validated by it, and editors get it as JSON Schema. What takes more than
+ * one field or the network to judge is judged later, when the manifest is compiled or applied.
+ */
+import { z } from 'zod';
+import { PROTOCOL_NUMBERS, type ProtocolName } from '../../../protocol/security-rule.js';
+import { MAX_ENVIRONMENT_NAME_LENGTH } from '../../environments/environment-name.js';
+import { KINDS, type Kind } from './resource.js';
+
+/** Of one document. More machines than that are better told apart by environments. */
+export const MOST_OF_A_GROUP = 1_000;
+
+const name = z
+  .string()
+  .min(1)
+  .max(100)
+  .regex(/^[^/\p{C}]+$/u, 'must have printable characters and no slash')
+  .describe('May contain {{ index }} where there is a count.');
+
+const reference = z.string().min(1).max(100);
+
+const environment = z
+  .string()
+  .min(1)
+  .max(MAX_ENVIRONMENT_NAME_LENGTH)
+  .describe('Name of the environment it is in: one of this manifest or one that exists.');
+
+const label = z.string().regex(/^[^\p{C}/]{1,64}$/u, 'must have 1 to 64 printable characters and no slash');
+
+const protect = z.boolean().optional().describe('true: never deleted and never replaced, whatever the manifest says later.');
+
+const count = z
+  .int()
+  .min(0)
+  .max(MOST_OF_A_GROUP)
+  .optional()
+  .describe('Makes a group: name-1, name-2, … or, where the name contains {{ index }}, the name with each index.');
+
+const port = z.int().min(1).max(65_535).optional();
+
+const unique = <Item extends z.ZodType>(items: z.ZodArray<Item>) =>
+  items.refine((list) => new Set(list).size === list.length, 'must not name the same twice');
+
+const rule = z.strictObject({
+  direction: z.enum(['ingress', 'egress']),
+  ethertype: z.enum(['IPv4', 'IPv6']).default('IPv4'),
+  protocol: z.enum(Object.keys(PROTOCOL_NUMBERS) as [ProtocolName, ...ProtocolName[]]),
+  remote_ip_prefix: z.string().max(64).describe('The other end, as in 0.0.0.0/0.'),
+  port_range_min: port,
+  port_range_max: port.describe('Without one of the two, the other alone.'),
+});
+
+const ofOrganization = { metadata: z.strictObject({ name, protect }) };
+const inEnvironment = { metadata: z.strictObject({ name, environment, protect }) };
+
+const FORM = {
+  Environment: {
+    ...ofOrganization,
+    spec: z.strictObject({ region: z.string().min(1).max(100) }),
+  },
+  Keypair: {
+    ...inEnvironment,
+    spec: z.strictObject({ public_key: z.string().min(1).max(16 * 1024).describe('One line, as in a .pub file of OpenSSH.') }),
+  },
+  Firewall: {
+    ...inEnvironment,
+    spec: z.strictObject({
+      rules: z.array(rule).max(50).default([]).describe('What may pass; nothing else may, but for replies.'),
+      default_egress: z.boolean().default(true).describe('Guests may connect to anywhere, beside the rules.'),
+    }),
+  },
+  Volume: {
+    ...inEnvironment,
+    spec: z.strictObject({
+      size: z.int().min(1).max(1_048_576).describe('GiB.'),
+      type: z.enum(['Cloud-SSD']).default('Cloud-SSD'),
+      count,
+    }),
+  },
+  Profile: {
+    ...ofOrganization,
+    spec: z.strictObject({
+      description: z.string().max(150).default(''),
+      data: z.record(z.string().max(100), z.string()),
+    }),
+  },
+  VirtualMachine: {
+    metadata: z.strictObject({
+      name,
+      environment,
+      protect,
+      labels: unique(z.array(label).max(20)).default([]),
+    }),
+    spec: z.strictObject({
+      flavor: reference.describe('Another flavor resizes the machine.'),
+      image: reference.describe('Another image replaces the machine.'),
+      keypairs: unique(z.array(reference).min(1).max(20)).describe('Other keypairs replace the machine.'),
+      user_data: z.string().optional().describe('For cloud-init. Another text replaces the machine.'),
+      user_data_file: z.string().min(1).max(500).optional().describe('Instead of user_data: a file, named from the folder of this one.'),
+      firewalls: unique(z.array(reference).max(50)).default([]),
+      volumes: unique(z.array(reference).max(10)).default([]),
+      callback_url: z.string().max(250).optional(),
+      floating_ip: z.boolean().default(false),
+      power: z.enum(['running', 'stopped']).optional().describe('Left out, who starts and stops it by hand is left alone.'),
+      count,
+    }),
+  },
+} as const satisfies Record<Kind, { metadata: z.ZodType; spec: z.ZodType }>;
+
+const document = <K extends Kind>(kind: K) =>
+  z.strictObject({ apiVersion: z.literal('baton/v1'), kind: z.literal(kind), ...FORM[kind] });
+
+const DOCUMENTS = {
+  Environment: document('Environment'),
+  Keypair: document('Keypair'),
+  Firewall: document('Firewall'),
+  Volume: document('Volume'),
+  Profile: document('Profile'),
+  VirtualMachine: document('VirtualMachine'),
+};
+
+export type ManifestDocument = { [K in Kind]: z.output<(typeof DOCUMENTS)[K]> }[Kind];
+export type DocumentOf<K extends Kind> = Extract<ManifestDocument, { kind: K }>;
+
+export interface FieldProblem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** One document, as YAML gave it. */
+export function checkDocument(value: unknown): ManifestDocument | readonly FieldProblem[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return [{ path: [], message: 'must be a mapping with apiVersion, kind, metadata and spec' }];
+  const { apiVersion, kind } = value as { apiVersion?: unknown; kind?: unknown };
+  if (apiVersion !== 'baton/v1') return [{ path: ['apiVersion'], message: 'must be baton/v1' }];
+  if (!KINDS.includes(kind as Kind)) return [{ path: ['kind'], message: `must be one of ${KINDS.join(', ')}` }];
+  const result = DOCUMENTS[kind as Kind].safeParse(value);
+  return result.success ? result.data : result.error.issues.flatMap(fieldProblems);
+}
+
+function fieldProblems(issue: z.core.$ZodIssue): FieldProblem[] {
+  const path = issue.path as (string | number)[];
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({ path: [...path, key], message: 'is not a known field' }));
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return [{ path, message: 'is required' }];
+  const message = issue.message.replace(/^(Invalid (input|option|string)|Too (big|small)): /, '');
+  return [{ path, message }];
+}
+
+/** What `GET /gitops/schema.json` answers: put `# yaml-language-server: $schema=URL` on top of a manifest. */
+export const manifestJsonSchema = (): object => ({
+  ...z.toJSONSchema(z.discriminatedUnion('kind', Object.values(DOCUMENTS) as never), { io: 'input', target: 'draft-7' }),
+  title: 'A document of a Baton manifest',
+});
