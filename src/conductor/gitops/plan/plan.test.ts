@@ -1,0 +1,123 @@
+import { describe, expect, it } from '@jest/globals';
+import type { ResourceKey } from '../manifest/resource.js';
+import { plan, type Action, type PruningPolicy } from './plan.js';
+import { actual, declared } from './resources.fixture.js';
+
+const PRUNING: PruningPolicy = { prune: true, limit: 10, spent: 0, complete: true };
+
+const told = ({ actions }: { actions: readonly Action[] }): string[] =>
+  actions.map(({ verb, identity, changes }) => [verb, identity.name, ...changes.map(({ field }) => field)].join(' '));
+
+const web = declared('VirtualMachine', 'web');
+
+describe('a plan', () => {
+  it('creates what is missing, what is used before what uses it', () => {
+    const uses = declared('VirtualMachine', 'web', { firewalls: ['f'], volumes: ['v'] });
+    const everything = [uses, declared('Volume', 'v'), declared('Firewall', 'f'), declared('Keypair', 'k0'), declared('Environment', 'e0')];
+    const { actions } = plan(everything, [], PRUNING);
+    expect(told({ actions })).toEqual(['create e0', 'create f', 'create k0', 'create v', 'create web']);
+    expect(actions.at(-1)!.after).toEqual(['Environment//e0', 'Firewall/e0/f', 'Keypair/e0/k0', 'Volume/e0/v']);
+  });
+
+  it('deletes what uses before what is used', () => {
+    const uses = declared('VirtualMachine', 'web', { firewalls: ['f'] });
+    const { actions } = plan([], [declared('Environment', 'e0'), declared('Firewall', 'f'), uses].map((resource) => actual(resource)), PRUNING);
+    expect(told({ actions })).toEqual(['delete web', 'delete f', 'delete e0']);
+    expect(actions.map(({ after }) => after)).toEqual([[], ['VirtualMachine/e0/web'], ['Firewall/e0/f', 'VirtualMachine/e0/web']]);
+  });
+
+  it('leaves alone what is as it shall be', () => {
+    expect(plan([web], [actual(web)], PRUNING)).toEqual({ actions: [], problems: [], unchanged: 1, kept: [] });
+  });
+
+  it.each([
+    ['labels', { labels: ['a'] }, 'update web labels'],
+    ['another flavor, which is a resize', { flavor: 'tiny-2' }, 'update web flavor'],
+    ['firewalls and volumes', { firewalls: ['f'], volumes: ['v'] }, 'update web firewalls volumes'],
+    ['power, when it is told', { power: 'stopped' as const }, 'update web power'],
+    ['another image', { image: 'huge', labels: ['a'] }, 'replace web labels image'],
+    ['other keypairs', { keypairs: ['k1'] }, 'replace web keypairs'],
+    ['other user data', { user_data: 'sha256:1' }, 'replace web user_data'],
+  ])('gives a machine %s', (_what, change, told_) => {
+    const running = actual(web, { spec: { ...web.spec, power: 'running' } as never });
+    expect(told(plan([declared('VirtualMachine', 'web', change)], [running], PRUNING))).toEqual([told_]);
+  });
+
+  it('is a deletion and a creation for a rename, and nothing of it without pruning but the creation', () => {
+    const renamed = declared('VirtualMachine', 'www');
+    expect(told(plan([renamed], [actual(web)], PRUNING))).toEqual(['delete web', 'create www']);
+    const unpruned = plan([renamed], [actual(web)], { ...PRUNING, prune: false });
+    expect([told(unpruned), unpruned.kept]).toEqual([['create www'], [{ kind: 'VirtualMachine', environment: 'e0', name: 'web' }]]);
+  });
+
+  it('gives back the name that an environment lost by hand, before it makes anything in it', () => {
+    const environment = declared('Environment', 'e0');
+    const renamed = actual(environment, { current: { name: 'mine', environment: '' } });
+    const { actions } = plan([environment, web], [renamed], PRUNING);
+    expect(told({ actions })).toEqual(['update e0 name', 'create web']);
+    expect(actions[1]!.after).toEqual(['Environment//e0']);
+  });
+
+  it('never touches what another made: it says so', () => {
+    const { actions, problems } = plan([web], [actual(web, { owned: false, spec: { ...web.spec, image: 'huge' } as never })], PRUNING);
+    expect(actions).toEqual([]);
+    expect(problems).toEqual([expect.objectContaining({ title: 'VirtualMachine e0/web', message: expect.stringContaining('was not made by this repository') })]);
+  });
+
+  it('keeps what is no longer declared as long as something declared uses it, and says so', () => {
+    const { actions, problems } = plan([web], [actual(web), actual(declared('Environment', 'e0')), actual(declared('Keypair', 'k0'))], PRUNING);
+    expect(actions).toEqual([]);
+    expect(problems.map(({ title, message }) => `${title} ${message}`)).toEqual([
+      expect.stringMatching(/^Environment e0 .* VirtualMachine e0\/web uses it/),
+      expect.stringMatching(/^Keypair e0\/k0 .* VirtualMachine e0\/web uses it/),
+    ]);
+  });
+
+  it('never loses a volume by a change', () => {
+    const { actions, problems } = plan([declared('Volume', 'v', { size: 2 })], [actual(declared('Volume', 'v'))], PRUNING);
+    expect([actions, problems.length]).toEqual([[], 1]);
+  });
+
+  it('neither deletes nor replaces what is protected', () => {
+    const guarded = actual(declared('VirtualMachine', 'web', {}, true));
+    expect(plan([], [guarded], PRUNING)).toMatchObject({ actions: [], problems: [{ message: expect.stringContaining('protected') }] });
+    expect(plan([declared('VirtualMachine', 'web', { image: 'huge' })], [guarded], PRUNING)).toMatchObject({ actions: [], problems: [{ message: expect.stringContaining('protected') }] });
+    expect(told(plan([declared('VirtualMachine', 'web', { labels: ['a'] })], [guarded], PRUNING))).toEqual(['update web labels']);
+  });
+
+  it('deletes nothing while a document cannot be read', () => {
+    const { actions, kept } = plan([], [actual(web)], { ...PRUNING, complete: false });
+    expect([actions, kept.length]).toEqual([[], 1]);
+  });
+
+  it('deletes and replaces all or none: no more than the limit of one commit', () => {
+    const three = ['a', 'b', 'c'].map((name) => declared('VirtualMachine', name));
+    const there = three.map((resource) => actual(resource));
+    const replaced = declared('VirtualMachine', 'a', { image: 'huge' });
+    expect(told(plan([replaced], there, { ...PRUNING, limit: 3 }))).toEqual(['delete b', 'delete c', 'replace a image']);
+    const { actions, problems, kept } = plan([replaced, declared('VirtualMachine', 'new')], there, { ...PRUNING, limit: 2 });
+    expect([told({ actions }), problems.length, kept.length]).toEqual([['create new'], 3, 2]);
+    expect(told(plan([], there, { ...PRUNING, limit: 3, spent: 1 }))).toEqual([]);
+  });
+
+  it('does not count twice what is on its way out', () => {
+    const leaving = actual(web, { readiness: 'deleting' });
+    expect(told(plan([], [leaving], { ...PRUNING, limit: 1, spent: 1 }))).toEqual(['delete web']);
+  });
+
+  it('makes anew what somebody is deleting by hand, and tells what is in error', () => {
+    expect(told(plan([web], [actual(web, { readiness: 'deleting' })], PRUNING))).toEqual(['replace web']);
+    const { problems } = plan([web], [actual(web, { readiness: 'failed', fault: 'no disk' })], PRUNING);
+    expect(problems[0]!.message).toContain('is in error: no disk');
+    expect(told(plan([declared('VirtualMachine', 'web', { image: 'huge' })], [actual(web, { readiness: 'failed' })], PRUNING))).toEqual(['replace web image']);
+  });
+
+  it('deletes a firewall only after the machine that lets it go', () => {
+    const before = actual(declared('VirtualMachine', 'web', { firewalls: ['f'] }));
+    const { actions } = plan([web], [before, actual(declared('Firewall', 'f'))], PRUNING);
+    expect(actions.map(({ key, after }) => [key, after])).toEqual([
+      ['VirtualMachine/e0/web' as ResourceKey, []],
+      ['Firewall/e0/f' as ResourceKey, ['VirtualMachine/e0/web']],
+    ]);
+  });
+});

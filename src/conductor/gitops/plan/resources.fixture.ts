@@ -1,0 +1,108 @@
+/** Resources in few lines, and arbitrary ones, for tests of the planner. */
+import fc from 'fast-check';
+import { KINDS, type DeclaredResource, type Kind, type SpecOf } from '../manifest/resource.js';
+import type { ActualResource } from './plan.js';
+
+export const VM_SPEC: SpecOf['VirtualMachine'] = {
+  flavor: 'tiny-1',
+  image: 'tiny',
+  keypairs: ['k0'],
+  user_data: null,
+  labels: [],
+  firewalls: [],
+  volumes: [],
+  callback_url: null,
+  floating_ip: false,
+  power: 'unmanaged',
+};
+
+export const SPECS: SpecOf = {
+  Environment: { region: 'default-1' },
+  Keypair: { public_key: 'ssh-ed25519 AAAA' },
+  Firewall: { rules: [] },
+  Volume: { size: 1, type: 'Cloud-SSD' },
+  Profile: { description: '', data: {} },
+  VirtualMachine: VM_SPEC,
+};
+
+const ofOrganization = (kind: Kind): boolean => kind === 'Environment' || kind === 'Profile';
+
+export function declared<K extends Kind>(kind: K, name: string, change: Partial<SpecOf[K]> = {}, protect = false): DeclaredResource {
+  const environment = ofOrganization(kind) ? '' : 'e0';
+  const spec = { ...SPECS[kind], ...change };
+  return { kind, environment, name, protect, spec, source: { file: 'a.yaml', line: 1 }, userData: null } as unknown as DeclaredResource;
+}
+
+export const actual = (resource: DeclaredResource, change: Partial<ActualResource> = {}): ActualResource =>
+  ({
+    kind: resource.kind,
+    environment: resource.environment,
+    name: resource.name,
+    id: 1,
+    owned: true,
+    protect: resource.protect,
+    readiness: 'ready',
+    fault: null,
+    spec: resource.spec,
+    current: { name: resource.name, environment: resource.environment },
+    ...change,
+  }) as ActualResource;
+
+const names = (prefix: string) => fc.uniqueArray(fc.integer({ min: 0, max: 2 }).map((number) => `${prefix}${number}`), { maxLength: 3 }).map((list) => list.sort());
+
+const SPEC: { readonly [K in Kind]: fc.Arbitrary<SpecOf[K]> } = {
+  Environment: fc.record({ region: fc.constantFrom('default-1', 'default-2') }),
+  Keypair: fc.record({ public_key: fc.constantFrom('ssh-ed25519 AAAA', 'ssh-ed25519 BBBB') }),
+  Firewall: fc.record({
+    rules: fc.uniqueArray(
+      fc.constantFrom(80, 443).map((portMin) => ({
+        direction: 'ingress' as const,
+        ethertype: 'IPv4' as const,
+        protocol: 'tcp',
+        remoteIpPrefix: '0.0.0.0/0',
+        portMin,
+        portMax: portMin,
+      })),
+      { selector: ({ portMin }) => portMin },
+    ),
+  }),
+  Volume: fc.record({ size: fc.integer({ min: 1, max: 2 }), type: fc.constant('Cloud-SSD') }),
+  Profile: fc.record({ description: fc.constantFrom('', 'other'), data: fc.dictionary(fc.constantFrom('a', 'b'), fc.constantFrom('1', '2')) }),
+  VirtualMachine: fc.record({
+    flavor: fc.constantFrom('tiny-1', 'tiny-2'),
+    image: fc.constantFrom('tiny', 'huge'),
+    keypairs: names('k'),
+    user_data: fc.constantFrom(null, 'sha256:1', 'sha256:2'),
+    labels: names('l'),
+    firewalls: names('f'),
+    volumes: names('v'),
+    callback_url: fc.constantFrom(null, 'https://example.org/'),
+    floating_ip: fc.boolean(),
+    power: fc.constantFrom('running' as const, 'stopped' as const, 'unmanaged' as const),
+  }),
+};
+
+const PREFIX: Readonly<Record<Kind, string>> = { Environment: 'e', Keypair: 'k', Firewall: 'f', Volume: 'v', Profile: 'p', VirtualMachine: 'm' };
+
+/** Of few names, so that they meet. */
+export const anyDeclared: fc.Arbitrary<DeclaredResource> = fc.constantFrom(...KINDS).chain((kind) =>
+  fc
+    .record({ number: fc.integer({ min: 0, max: 2 }), place: fc.constantFrom('e0', 'e1'), protect: fc.boolean(), spec: SPEC[kind] as fc.Arbitrary<unknown> })
+    .map(({ number, place, protect, spec }) => {
+      const environment = ofOrganization(kind) ? '' : place;
+      const name = `${PREFIX[kind]}${number}`;
+      return { kind, environment, name, protect, spec, source: { file: 'a.yaml', line: 1 }, userData: null } as unknown as DeclaredResource;
+    }),
+);
+
+export const anyActual: fc.Arbitrary<ActualResource> = fc
+  .record({
+    resource: anyDeclared,
+    owned: fc.boolean(),
+    readiness: fc.constantFrom('ready' as const, 'busy' as const, 'deleting' as const, 'failed' as const),
+    power: fc.constantFrom('running' as const, 'stopped' as const),
+  })
+  .map(({ resource, owned, readiness, power }) => {
+    const spec = resource.kind === 'VirtualMachine' ? { ...resource.spec, power } : resource.spec;
+    return actual({ ...resource, spec } as DeclaredResource, { owned, readiness: resource.kind === 'VirtualMachine' ? readiness : 'ready' });
+  });
