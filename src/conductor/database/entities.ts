@@ -3,6 +3,7 @@ import { Role } from '../access/role.entity.js';
 import { CallbackDelivery } from '../callbacks/callback-delivery.entity.js';
 import { SigningSecret } from '../callbacks/signing-secret.entity.js';
 import { Flavor } from '../catalog/flavor.entity.js';
+import { ImageTransfer } from '../catalog/image-transfer.entity.js';
 import { Image } from '../catalog/image.entity.js';
 import { Region } from '../catalog/region.entity.js';
 import { ConsoleLogRequest } from '../console-logs/console-log-request.entity.js';
@@ -50,6 +51,7 @@ export const ENTITIES = [
   ComputeNodeGpu,
   ComputeNodeHeartbeat,
   JoinToken,
+  ImageTransfer,
   VirtualMachine,
   Incarnation,
   VirtualMachineKeypair,

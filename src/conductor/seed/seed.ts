@@ -13,7 +13,7 @@ import { hashSecret, hintOf, newSecret } from '../identity/secrets.js';
 import { parsePublicKey } from '../keypairs/openssh-public-key.js';
 import { DEFAULT_REGION, DEMO_FLAVORS, demoRegion } from './demo-catalog.js';
 
-export type SeedImage = Pick<Image, 'name' | 'type' | 'version' | 'description' | 'sizeBytes' | 'files'>;
+export type SeedImage = Pick<Image, 'name' | 'type' | 'version' | 'description' | 'sizeBytes'> & { files: NonNullable<Image['files']> };
 
 export interface SeedOptions {
   /** Default: `default-1`. */

@@ -6,6 +6,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { IncarnationId, OrganizationId, RegionId, VmId } from '../../protocol/ids.js';
 import type { ImageSpec } from '../../protocol/task.js';
+import type { ImageStatus } from '../catalog/image.entity.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import type { CreateInstancesPayload } from './vm.requests.js';
@@ -32,7 +33,7 @@ export interface ResolvedRequest {
 interface ResolutionRow {
   readonly environment: ResolvedRequest['environment'] | null;
   readonly flavor: FlavorFacts | null;
-  readonly image: ResolvedRequest['image'] | null;
+  readonly image: (ResolvedRequest['image'] & { readonly status: ImageStatus; readonly min_disk: number }) | null;
   readonly keys: KeyFacts[] | null;
   readonly vm_ids: VmId[];
   readonly incarnation_ids: IncarnationId[];
@@ -49,7 +50,7 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
          (SELECT json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk,
                                    'gpu', f.gpu, 'gpu_count', f.gpu_count)
             FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3) AS flavor,
-         (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files)
+         (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files, 'status', i.status, 'min_disk', i.min_disk_gib)
             FROM image i, environment
            WHERE i.region_id = environment.region_id AND i.name = $4 AND i.deleted_at IS NULL
              AND (i.organization_id = $1 OR i.organization_id IS NULL)
@@ -79,6 +80,7 @@ export class VmRequests {
     if (row.environment === null) throw notFound(`The environment ${quoted(environment_name)}`);
     if (row.flavor === null) throw notFound(`The flavor ${quoted(flavor_name)} in region ${row.environment.region}`);
     if (row.image === null) throw notFound(`The image ${quoted(image_name)} in region ${row.environment.region}`);
+    refuseUnusable(row.image, row.flavor);
     const keys = keyNames.map((name) => {
       const key = row.keys?.find((candidate) => candidate.name === name);
       if (key === undefined) throw notFound(`The keypair ${quoted(name)} in environment ${row.environment!.name}`);
@@ -94,6 +96,15 @@ export class VmRequests {
       incarnationIds: row.incarnation_ids,
     };
   }
+}
+
+function refuseUnusable({ id, name, status, min_disk }: NonNullable<ResolutionRow['image']>, flavor: FlavorFacts): void {
+  if (status !== 'available')
+    throw badRequest(`The image ${quoted(name)} cannot be used: its status is ${status}. GET /v1/core/images/${id} says why.`);
+  if (flavor.disk < min_disk)
+    throw badRequest(
+      `The image ${quoted(name)} needs a disk of at least ${min_disk} GB, and the flavor ${flavor.name} has ${flavor.disk}. Choose a larger flavor.`,
+    );
 }
 
 /** What the user typed, safe to show again. */

@@ -3,8 +3,18 @@ import { InitialSchema1764000000000 } from './1764000000000-initial-schema.js';
 import { Volumes1764100000000 } from './1764100000000-volumes.js';
 import { SecurityRules1764200000000 } from './1764200000000-security-rules.js';
 import { Hibernation1764300000000 } from './1764300000000-hibernation.js';
-import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-and-console-logs.js';
 import { MembersRolesQuotas1764400000000 } from './1764400000000-members-roles-quotas.js';
+import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-and-console-logs.js';
+import { ImagesOfOrganizations1764610000000 } from './1764610000000-images-of-organizations.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
 
-export const MIGRATIONS = [InitialSchema1764000000000, Volumes1764100000000, SecurityRules1764200000000, Hibernation1764300000000, MembersRolesQuotas1764400000000, ProfilesAndConsoleLogs1764500000000, AnotherNode1764660000000];
+export const MIGRATIONS = [
+  InitialSchema1764000000000,
+  Volumes1764100000000,
+  SecurityRules1764200000000,
+  Hibernation1764300000000,
+  MembersRolesQuotas1764400000000,
+  ProfilesAndConsoleLogs1764500000000,
+  ImagesOfOrganizations1764610000000,
+  AnotherNode1764660000000,
+];
