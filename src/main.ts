@@ -20,6 +20,7 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'admin join-token': () => import('./cli/commands/admin-join-token.js'),
   'admin member': () => import('./cli/commands/admin-member.js'),
   'admin quota': () => import('./cli/commands/admin-quota.js'),
+  'admin price': () => import('./cli/commands/admin-price.js'),
   'admin nodes': () => import('./cli/commands/admin-nodes.js'),
   'admin tasks': () => import('./cli/commands/admin-tasks.js'),
 };

@@ -133,7 +133,7 @@ describe('the guard', () => {
 
   it('tells everybody with a key, and nobody else, what Baton does not offer', async () => {
     const nobody = await memberWith([]);
-    for (const path of ['/v1/pricebook', '/v1/billing/billing/usage', '/v1/core/clusters/1/nodes'])
+    for (const path of ['/v1/billing/billing/threshold', '/v1/core/clusters/1/nodes'])
       for (const [client, status] of [[nobody, 501], [api.anonymous, 401]] as const) await client.get(path).expect(status);
   });
 

@@ -116,8 +116,8 @@ describe('what Baton leaves out', () => {
   it.each([
     ['GET', '/v1/core/clusters', 'Kubernetes clusters'],
     ['DELETE', '/v1/core/clusters/1/nodes/2', 'Kubernetes clusters'],
-    ['GET', '/v1/pricebook', 'Prices'],
-    ['PUT', '/v1/billing/billing/threshold/1', 'Billing and credit'],
+    ['GET', '/v1/billing/user-credit/credit', 'Credit'],
+    ['PUT', '/v1/billing/billing/threshold/1', 'notifications of cost'],
     ['POST', '/v1/core/marketplace/templates', 'Marketplace templates and deployments'],
     ['GET', '/v1/core/compliance', 'GPU compliance rules'],
   ])('answers %s %s with 501 and says what it is', async (method, path, what) => {

@@ -58,7 +58,15 @@ async function called(operation: Operation): Promise<{ answer: Answer; wrong: st
   const { path, body, key = cloud.demo.key, nullable } = await prepare(lab);
   const answer = await cloud.request(operation.method, `/v1${path}`, body, { api_key: key });
   const model = operation.responses[operation.successStatus];
-  return { answer, wrong: model === undefined || model === null ? [] : mismatches(model, answer.body, nullable) };
+  return { answer, wrong: model === undefined || model === null ? [] : listMismatches(model, answer.body, nullable) };
+}
+
+/** `List[Model]`: an answer without an envelope. */
+function listMismatches(model: string, body: unknown, nullable: readonly string[] | undefined): string[] {
+  const item = /^List\[(\w+)\]$/.exec(model)?.[1];
+  if (item === undefined) return mismatches(model, body, nullable);
+  if (!Array.isArray(body) || body.length === 0) return [`${model} is no array with something in it`];
+  return body.flatMap((element) => mismatches(item, element, nullable));
 }
 
 /** Left out on purpose (501), or not there yet. */

@@ -107,6 +107,17 @@ export const COMMANDS = {
       gpus: { type: 'string', value: 'N|unlimited', help: 'GPUs.' },
     },
   },
+  'admin price': {
+    words: 'admin price',
+    summary: 'Show what things cost per hour, after setting what is given. Holds from now on.',
+    roles: conductor,
+    flags: {
+      flavor: { type: 'string', value: 'NAME', help: 'Price of a VM with this flavor, in every region.' },
+      'volume-type': { type: 'string', value: 'NAME', help: 'Price of a GB of a volume of this type.' },
+      'floating-ip': { type: 'boolean', help: 'Price of a floating IP.' },
+      'per-hour': { type: 'string', value: 'AMOUNT', help: 'In the currency of BATON_CURRENCY, such as 0.05.' },
+    },
+  },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
   'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
 } as const satisfies Record<string, CommandDefinition>;

@@ -5,6 +5,7 @@ import { ConfigModule } from '../config/config.module.js';
 import type { Config } from '../config/settings.js';
 import type { TaskPublisher } from '../messaging/task-bus.js';
 import { AccessModule } from './access/access.module.js';
+import { BillingModule } from './billing/billing.module.js';
 import { CallbacksModule } from './callbacks/callbacks.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { DashboardController } from './dashboard/dashboard.controller.js';
@@ -63,6 +64,7 @@ export class ConductorModule {
         MetadataModule,
         ProfilesModule,
         ConsoleLogsModule,
+        BillingModule,
       ],
       controllers: [HealthController, DashboardController, NotOfferedController],
     };

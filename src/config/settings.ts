@@ -120,6 +120,12 @@ export const SETTINGS = {
     roles: conductor,
     help: 'Prefer the emptiest node, or the fullest that still fits.',
   }),
+  currency: setting({
+    env: 'BATON_CURRENCY',
+    schema: z.string().regex(/^[A-Z]{3}$/, 'must be three capital letters, such as USD').default('USD'),
+    roles: conductor,
+    help: 'Currency of the prices set with `admin price`. Only a name: nothing is converted.',
+  }),
   egressAllow: setting({
     env: 'BATON_EGRESS_ALLOW',
     schema: z.string().default('').transform(list),

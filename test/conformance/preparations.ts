@@ -119,6 +119,39 @@ export const PREPARATIONS: Readonly<Record<string, Preparation>> = {
   'GET /core/profiles/{id}': async (lab) => ({ path: `/core/profiles/${(await lab.profile()).id}` }),
   'DELETE /core/profiles/{id}': async (lab) => ({ path: `/core/profiles/${(await lab.profile()).id}` }),
 
+  'GET /pricebook/calculate/resource/{resource_type}/{id}': async (lab) => ({
+    path: `/pricebook/calculate/resource/vm/${(await lab.vm({ assign_floating_ip: true })).id}`,
+    nullable: ['host'],
+  }),
+  'GET /pricebook': at('/pricebook', ['end_time']),
+  'GET /billing/billing/usage': async (lab) => (await lab.vm(), { path: '/billing/billing/usage', nullable: ['terminate_time'] }),
+  'GET /billing/billing/last-day-cost': at('/billing/billing/last-day-cost'),
+  'GET /billing/billing/history': at('/billing/billing/history'),
+  'GET /billing/billing/history/virtual-machine': async (lab) => (
+    await lab.vm(), { path: '/billing/billing/history/virtual-machine', nullable: ['contract_id'] }
+  ),
+  'GET /billing/billing/history/virtual-machine/{vm_id}': async (lab) => ({
+    path: `/billing/billing/history/virtual-machine/${(await lab.vm()).id}`,
+  }),
+  'GET /billing/billing/history/virtual-machine/{vm_id}/graph': async (lab) => ({
+    path: `/billing/billing/history/virtual-machine/${(await lab.vm()).id}/graph`,
+  }),
+  'GET /billing/billing/virtual-machine/{vm_id}/billing-events': async (lab) => ({
+    path: `/billing/billing/virtual-machine/${(await lab.vm()).id}/billing-events`,
+  }),
+  'GET /billing/billing/history/volume': async (lab) => (
+    await lab.volume(), { path: '/billing/billing/history/volume', nullable: ['contract_id'] }
+  ),
+  'GET /billing/billing/history/volume/{volume_id}': async (lab) => ({
+    path: `/billing/billing/history/volume/${(await lab.volume()).id}`,
+  }),
+  'GET /billing/billing/history/volume/{volume_id}/graph': async (lab) => ({
+    path: `/billing/billing/history/volume/${(await lab.volume()).id}/graph`,
+  }),
+  'GET /billing/billing/volume/{volume_id}/billing-events': async (lab) => ({
+    path: `/billing/billing/volume/${(await lab.volume()).id}/billing-events`,
+  }),
+
   'GET /core/virtual-machines': async (lab) => (await lab.vm(), { path: VM, nullable: [...UNPAGED, ...OF_VM] }),
   'POST /core/virtual-machines': (lab) => ({
     path: VM,

@@ -133,12 +133,26 @@ export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/core/profiles/{}', 'profile:read'],
   ['POST', '/v1/core/profiles', 'profile:create'],
   ['DELETE', '/v1/core/profiles/{}', 'profile:delete'],
+
+  ['GET', '/v1/pricebook', 'catalog:read'],
+  ['GET', '/v1/pricebook/calculate/resource/{}/{}', 'billing:read'],
+  ['GET', '/v1/usage', 'billing:read'],
+  ['GET', '/v1/billing/billing/usage', 'billing:read'],
+  ['GET', '/v1/billing/billing/last-day-cost', 'billing:read'],
+  ['GET', '/v1/billing/billing/history', 'billing:read'],
+  ['GET', '/v1/billing/billing/history/virtual-machine', 'billing:read'],
+  ['GET', '/v1/billing/billing/history/virtual-machine/{}', 'billing:read'],
+  ['GET', '/v1/billing/billing/history/virtual-machine/{}/graph', 'billing:read'],
+  ['GET', '/v1/billing/billing/virtual-machine/{}/billing-events', 'billing:read'],
+  ['GET', '/v1/billing/billing/history/volume', 'billing:read'],
+  ['GET', '/v1/billing/billing/history/volume/{}', 'billing:read'],
+  ['GET', '/v1/billing/billing/history/volume/{}/graph', 'billing:read'],
+  ['GET', '/v1/billing/billing/volume/{}/billing-events', 'billing:read'],
 ];
 
 /** Said to be missing with status 501, to everybody who has a key. */
 const NOT_OFFERED = [
   '/v1/billing',
-  '/v1/pricebook',
   '/v1/payment',
   '/v1/core/clusters',
   '/v1/core/compliance',

@@ -50,6 +50,7 @@ export const PERMISSIONS = {
   'role:create': 131,
   'role:update': 132,
   'role:delete': 133,
+  'billing:read': 140,
 } as const;
 
 export type Permission = keyof typeof PERMISSIONS;

@@ -49,6 +49,7 @@ export const POLICIES: readonly Policy[] = [
     description: 'The organization, its members, invites and roles.',
     permissions: of('organization', 'member', 'invite', 'role'),
   },
+  { id: 13, name: 'BillingReadOnly', description: 'Usage, and what it costs.', permissions: of('billing') },
 ];
 
 export const policyById = (id: number): Policy | undefined => POLICIES.find((policy) => policy.id === id);

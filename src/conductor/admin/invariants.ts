@@ -2,6 +2,7 @@
  * What must always be true, each with a query that finds where it is not. `fsck` asks them all in one snapshot of the
  * database, so that work under way is never mistaken for damage.
  */
+import { USAGE_INVARIANTS } from './usage-invariants.js';
 import { VOLUME_INVARIANTS } from './volume-invariants.js';
 
 export interface Invariant {
@@ -61,6 +62,7 @@ const INVENTORY_LAG = 30;
 
 export const INVARIANTS: readonly Invariant[] = [
   ...VOLUME_INVARIANTS,
+  ...USAGE_INVARIANTS,
   {
     name: 'claims-add-up',
     advice: 'What a node counts as used differs from the claims held on it. --repair counts anew.',

@@ -1,5 +1,7 @@
 /** Every table that Baton has. `migrate --check` compares them with what the migrations make. */
 import { Role } from '../access/role.entity.js';
+import { Price } from '../billing/price.entity.js';
+import { UsagePeriod } from '../billing/usage-period.entity.js';
 import { CallbackDelivery } from '../callbacks/callback-delivery.entity.js';
 import { SigningSecret } from '../callbacks/signing-secret.entity.js';
 import { Flavor } from '../catalog/flavor.entity.js';
@@ -69,4 +71,6 @@ export const ENTITIES = [
   IdempotencyKey,
   Profile,
   ConsoleLogRequest,
+  Price,
+  UsagePeriod,
 ];

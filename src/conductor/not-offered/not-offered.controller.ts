@@ -10,8 +10,7 @@ import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 
 /** Each path stands for itself and for everything below it. */
 export const NOT_OFFERED: Readonly<Record<string, string>> = {
-  billing: 'Billing and credit',
-  pricebook: 'Prices',
+  billing: 'Credit, invoices, notifications of cost and the cost of parts',
   payment: 'Payments',
   'core/clusters': 'Kubernetes clusters',
   'core/compliance': 'GPU compliance rules',
