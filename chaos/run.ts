@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { fsck } from '../src/conductor/admin/fsck.js';
 import { startChaosCluster } from './cluster.js';
+import { printEvidence } from './evidence.js';
 import { FAULTS } from './faults.js';
 import { Load, type Acknowledged } from './load.js';
 import { Random } from './random.js';
@@ -21,7 +22,14 @@ export interface Verdict {
   readonly broken: readonly string[];
 }
 
-export async function runChaos({ seconds, seed }: { seconds: number; seed: number }): Promise<Verdict> {
+export interface ChaosRun {
+  readonly seconds: number;
+  readonly seed: number;
+  /** Of `FAULTS`: what may happen. */
+  readonly faultNames: readonly string[];
+}
+
+export async function runChaos({ seconds, seed, faultNames }: ChaosRun): Promise<Verdict> {
   const random = new Random(seed);
   const cluster = await startChaosCluster();
   try {
@@ -32,7 +40,7 @@ export async function runChaos({ seconds, seed }: { seconds: number; seed: numbe
     const end = Date.now() + seconds * 1_000;
     while (Date.now() < end) {
       await sleep(random.below(BETWEEN_FAULTS_MS));
-      const name = random.pick(Object.keys(FAULTS));
+      const name = random.pick(faultNames);
       console.error(`${Math.round((end - Date.now()) / 1_000)} s left: ${name}`);
       await FAULTS[name]!(cluster, random);
       faults[name] = (faults[name] ?? 0) + 1;
@@ -43,12 +51,11 @@ export async function runChaos({ seconds, seed }: { seconds: number; seed: numbe
     const settledAfterSeconds = await settled(connection);
     const broken = await brokenPromises(connection, load.acknowledged);
     const [{ count }] = await connection.query<[{ count: number }]>('SELECT count(*)::int AS count FROM virtual_machine');
-    await connection.destroy();
-    if (load.acknowledged.badAnswers.length > 0)
-      for (const { process: conductor } of cluster.conductors) console.error(conductor.lastOutput);
     cluster.workers.forEach(({ process: worker }, index) => {
       if (!worker.running) broken.push(`dead: worker ${cluster.nodeNames[index]} ended by itself: ${worker.lastOutput.slice(-1_500)}`);
     });
+    if (settledAfterSeconds === null || broken.length > 0) await printEvidence(connection, cluster);
+    await connection.destroy();
     if (settledAfterSeconds === null) broken.push(`not settled ${QUIET_SECONDS} s after the last fault`);
     return { seed, seconds, faults, operations: load.acknowledged.operations, vms: count, settledAfterSeconds, broken };
   } finally {

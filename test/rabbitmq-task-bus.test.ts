@@ -148,6 +148,19 @@ describe('the RabbitMQ task bus', () => {
     await inbox.atLeast(1);
   });
 
+  it('goes on when its queue is deleted and declared anew by another before it noticed', async () => {
+    const inbox = new Inbox<Delivery>();
+    await harness.consumer().consume(node, 1, inbox.put);
+    const channel = await admin.createChannel();
+    for (let round = 0; round < 20; round++) {
+      await channel.deleteQueue(node);
+      await harness.publisher.declareQueue(node);
+    }
+
+    await eventually(async () => expect(await harness.publisher.publish(node, exampleTask())).toBe('confirmed'));
+    await inbox.atLeast(1);
+  });
+
   it.each([
     ['is not JSON', 'not a task at all'],
     ['is no task', '{"hello":"world"}'],

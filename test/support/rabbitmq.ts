@@ -23,6 +23,7 @@ export interface RabbitMqServer {
   start(): Promise<void>;
   /** For good, with all its data. */
   stop(): Promise<void>;
+  readonly lastOutput: string;
 }
 
 export async function startRabbitMq(): Promise<RabbitMqServer> {
@@ -60,7 +61,16 @@ export async function startRabbitMq(): Promise<RabbitMqServer> {
     await stop();
     throw error;
   }
-  return { url, restart, halt, start, stop };
+  return {
+    url,
+    restart,
+    halt,
+    start,
+    stop,
+    get lastOutput() {
+      return broker?.lastOutput ?? '';
+    },
+  };
 }
 
 interface Ports {

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5_000;
+const ANSWER_WITHIN_MS = 10_000;
 
 /** Sets up and lives until lost. Calls `established` when it stands, and rejects with the reason of the loss. */
 export type Session = (established: () => void) => Promise<void>;
@@ -45,4 +46,19 @@ export function lossOf(emitter: EventEmitter, what: string): Promise<never> {
   });
   lost.catch(() => undefined);
   return lost;
+}
+
+/** A quorum queue without a leader answers nothing, and AMQP itself knows no time limit: without one, nobody would try again. */
+export async function answeredInTime<Answer>(answer: Promise<Answer>, about: string): Promise<Answer> {
+  const over = new AbortController();
+  const silence = sleep(ANSWER_WITHIN_MS, undefined, { signal: over.signal }).then(
+    () => Promise.reject(new Error(`RabbitMQ did not answer ${about} within ${ANSWER_WITHIN_MS / 1000} s`)),
+    () => Promise.reject(new Error('it has answered')),
+  );
+  try {
+    return await Promise.race([answer, silence]);
+  } finally {
+    silence.catch(() => undefined);
+    over.abort();
+  }
 }

@@ -6,11 +6,14 @@
  * has already given the message back. Settling twice is ignored too, since the broker would close the channel for it.
  * After `cancel` the channel stays open until the last delivery in hand is settled.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Logger } from 'pino';
 import type { Subscription } from '../task-bus.js';
 import type { RabbitMqConnection } from './connection.js';
-import { keepAlive, lossOf } from './keep-alive.js';
+import { answeredInTime, keepAlive, lossOf } from './keep-alive.js';
+
+const LOOK_AGAIN_MS = 5_000;
 
 export interface QueueDelivery {
   readonly message: ConsumeMessage;
@@ -81,16 +84,40 @@ export class QueueSubscription implements Subscription {
     const cancelled = new Promise<void>((resolve) => {
       this.stop.signal.addEventListener('abort', () => resolve(), { once: true });
     });
+    const over = new AbortController();
     try {
-      await this.options.declare(channel);
-      await channel.prefetch(this.options.prefetch);
-      const deleted = this.startConsumer(consumption);
-      await deleted.started;
+      const deleted = await answeredInTime(this.setUp(consumption), 'to the set-up of the consumer');
       established();
-      await Promise.race([lost, deleted.gone, cancelled]);
+      await Promise.race([lost, deleted.gone, cancelled, this.forgotten(channel, over.signal)]);
     } catch (error) {
-      if (consumption.open) await channel.close().catch(() => undefined);
+      // Not waited for: a broker that has just been silent may be silent to this as well.
+      if (consumption.open) void channel.close().catch(() => undefined);
+      consumption.open = false;
       throw error;
+    } finally {
+      over.abort();
+    }
+  }
+
+  private async setUp(consumption: Consumption): Promise<{ gone: Promise<never> }> {
+    await this.options.declare(consumption.channel);
+    await consumption.channel.prefetch(this.options.prefetch);
+    const { started, gone } = this.startConsumer(consumption);
+    await started;
+    return { gone };
+  }
+
+  /**
+   * Rejects when the queue has no consumer, or does not answer. The broker usually tells a consumer whose queue is
+   * deleted, but not one whose queue was declared anew at once (seen on RabbitMQ 3.10 with quorum queues).
+   */
+  private async forgotten(channel: Channel, over: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([over, this.stop.signal]);
+    for (;;) {
+      await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      const { consumerCount } = await answeredInTime(channel.checkQueue(this.options.queue), 'about the queue');
+      if (consumerCount === 0) throw new Error('the broker has forgotten the consumer: the queue was declared anew');
     }
   }
 

@@ -10,7 +10,7 @@ import type { DeadLetter, PublishOutcome, Subscription, TaskPublisher } from '..
 import { encodeTask } from '../task-message.js';
 import { RabbitMqConnection } from './connection.js';
 import { openDeadLetter } from './dead-letter.js';
-import { keepAlive, lossOf } from './keep-alive.js';
+import { answeredInTime, keepAlive, lossOf } from './keep-alive.js';
 import { PendingConfirms } from './pending-confirms.js';
 import { QueueSubscription } from './queue-subscription.js';
 import { DEAD_LETTER_QUEUE, TASK_EXCHANGE, declareExchanges, declareNodeQueue } from './topology.js';
@@ -73,8 +73,11 @@ export class RabbitMqTaskPublisher implements TaskPublisher {
     // On a channel of its own: the broker closes the channel of a refused declaration, with all its publishes.
     const channel = await connection.createChannel();
     const lost = lossOf(channel, 'the channel');
-    await Promise.race([declareNodeQueue(channel, node), lost]);
-    await channel.close();
+    try {
+      await answeredInTime(Promise.race([declareNodeQueue(channel, node), lost]), `the declaration of the queue ${node}`);
+    } finally {
+      void channel.close().catch(() => undefined);
+    }
   }
 
   async consumeDeadLetters(onDeadLetter: (letter: DeadLetter) => void): Promise<Subscription> {
@@ -127,7 +130,7 @@ export class RabbitMqTaskPublisher implements TaskPublisher {
     const channel = await connection.createConfirmChannel({ highWaterMark: WRITE_BUFFER_MESSAGES });
     const lost = lossOf(channel, 'the channel');
     channel.on('return', (message) => this.confirms.returned(message.properties.correlationId as string));
-    await declareExchanges(channel);
+    await answeredInTime(declareExchanges(channel), 'the declaration of the exchanges');
     this.channel = channel;
     established();
     try {
