@@ -4,13 +4,15 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TEST_SEED, TEST_VM } from '../test/support/baton-processes.js';
+import { TEST_SEED, TEST_VM, type ConductorProcess } from '../test/support/baton-processes.js';
 import type { ChaosCluster } from './cluster.js';
 import type { Random } from './random.js';
 
 const CLIENTS = 6;
 const PAUSE_MS = 150;
 const TIME_LIMIT_MS = 8_000;
+/** With disks that only grow, most resizes of a run are refused in the end, which is a case as well. */
+const FLAVORS = ['tiny-1', 'small-1', 'medium-1'];
 
 export interface Acknowledged {
   /** By VM id: the name it was created with. */
@@ -36,7 +38,7 @@ export class Load {
     this.clients = Array.from({ length: CLIENTS }, () => this.client());
   }
 
-  /** No new operations; those under way may go on asking for so long, and what was not answered by then is not counted. */
+  /** No new operations; those under way may go on asking for so long. */
   async stop(patienceMs: number): Promise<void> {
     this.stopping = true;
     const impatience = setTimeout(() => this.impatient.abort(), patienceMs);
@@ -90,15 +92,18 @@ export class Load {
   }
 
   private async act(id: number): Promise<void> {
-    const action = this.random.pick(['stop', 'start', 'hard-reboot']);
-    const answer = await this.send('GET', `/${id}/${action}`);
+    const action = this.random.pick(['stop', 'start', 'hard-reboot', 'resize']);
+    const answer =
+      action === 'resize'
+        ? await this.send('POST', `/${id}/resize`, { flavor_name: this.random.pick(FLAVORS) })
+        : await this.send('GET', `/${id}/${action}`);
     if (answer?.status === 200) this.count(action);
   }
 
   private async send(method: string, path: string, body?: object, headers: Record<string, string> = {}) {
-    const { url } = this.random.pick(this.cluster.conductors);
+    const conductor = this.random.pick(this.cluster.conductors);
     try {
-      const answer = await fetch(`${url}/v1/core/virtual-machines${path}`, {
+      const answer = await fetch(`${conductor.url}/v1/core/virtual-machines${path}`, {
         method,
         headers: { api_key: TEST_SEED.apiKey, ...(body && { 'content-type': 'application/json' }), ...headers },
         body: body && JSON.stringify(body),
@@ -106,7 +111,7 @@ export class Load {
       });
       const json = (await answer.json()) as Record<string, unknown>;
       if (answer.status >= 500 && answer.status !== 503)
-        this.acknowledged.badAnswers.push(`${method} ${path}: ${answer.status} ${String(json.message)}`);
+        this.acknowledged.badAnswers.push(`${method} ${path}: ${answer.status} ${String(json.message)} ${logLineOf(conductor, path)}`);
       return { status: answer.status, body: json };
     } catch {
       // Killed, frozen or restarting: whether it was done is not known, so it is asked again.
@@ -117,4 +122,9 @@ export class Load {
   private count(operation: string, times = 1): void {
     this.acknowledged.operations[operation] = (this.acknowledged.operations[operation] ?? 0) + times;
   }
+}
+
+/** Looked for at once: a conductor that is killed takes its last words with it. */
+function logLineOf({ process }: ConductorProcess, path: string): string | undefined {
+  return process.lastOutput.split('\n').findLast((line) => line.includes(`virtual-machines${path} `));
 }

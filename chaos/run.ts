@@ -46,9 +46,10 @@ export async function runChaos({ seconds, seed, faultNames }: ChaosRun): Promise
       faults[name] = (faults[name] ?? 0) + 1;
     }
     console.error('no more faults');
+    const quiet = Date.now();
     await load.stop(QUIET_SECONDS * 1_000);
     const connection = await database();
-    const settledAfterSeconds = await settled(connection);
+    const settledAfterSeconds = await settled(connection, quiet);
     const broken = await brokenPromises(connection, load.acknowledged);
     const [{ count }] = await connection.query<[{ count: number }]>('SELECT count(*)::int AS count FROM virtual_machine');
     cluster.workers.forEach(({ process: worker }, index) => {
@@ -69,15 +70,14 @@ async function untilFleetIsUp(database: DataSource, nodes: number): Promise<void
   await database.destroy();
 }
 
-/** @returns the seconds it took until nothing was unfinished any more, and the nodes' inventories had caught up. */
-async function settled(database: DataSource): Promise<number | null> {
-  const start = Date.now();
-  while (Date.now() - start < QUIET_SECONDS * 1_000) {
+/** @returns the seconds from `quiet` until nothing was unfinished any more. */
+async function settled(database: DataSource, quiet: number): Promise<number | null> {
+  while (Date.now() - quiet < QUIET_SECONDS * 1_000) {
     const [{ unfinished }] = await database.query<[{ unfinished: number }]>(
       `SELECT (SELECT count(*) FROM task WHERE state IN ('pending', 'published'))
             + (SELECT count(*) FROM virtual_machine WHERE deleted_at IS NULL AND status LIKE '%ING') AS unfinished`,
     );
-    if (Number(unfinished) === 0) return Math.round((Date.now() - start) / 100) / 10;
+    if (Number(unfinished) === 0) return Math.round((Date.now() - quiet) / 100) / 10;
     await sleep(200);
   }
   return null;
