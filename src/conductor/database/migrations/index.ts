@@ -9,6 +9,7 @@ import { ImagesOfOrganizations1764610000000 } from './1764610000000-images-of-or
 import { PricesAndUsage1764650000000 } from './1764650000000-prices-and-usage.js';
 import { AccessTokens1764650000001 } from './1764650000001-access-tokens.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
+import { Draining1764660000001 } from './1764660000001-draining.js';
 
 export const MIGRATIONS = [
   InitialSchema1764000000000,
@@ -21,4 +22,5 @@ export const MIGRATIONS = [
   PricesAndUsage1764650000000,
   AccessTokens1764650000001,
   AnotherNode1764660000000,
+  Draining1764660000001,
 ];
