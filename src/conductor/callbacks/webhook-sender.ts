@@ -5,7 +5,8 @@
  */
 import { Injectable } from '@nestjs/common';
 import type { Agent } from 'undici';
-import { EgressPolicy, EgressRefusedError } from '../egress/egress-policy.js';
+import { EgressRefusedError } from '../../egress/guarded-egress.js';
+import { EgressPolicy } from '../egress/egress-policy.js';
 import { requestTarget, webhookHeaders, type Message } from './webhook.js';
 
 export const ATTEMPT_TIMEOUT_MS = 10_000;

@@ -3,9 +3,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Agent } from 'undici';
 import { AddressRanges } from './address-ranges.js';
-import { EgressPolicy, EgressRefusedError, type Resolve } from './egress-policy.js';
+import { EgressRefusedError, GuardedEgress, type Resolve } from './guarded-egress.js';
 
-const policy = (...egressAllow: string[]): EgressPolicy => new EgressPolicy({ egressAllow });
+const egress = (...allowed: string[]): GuardedEgress => new GuardedEgress(allowed);
 
 const FORBIDDEN = [
   '0.0.0.0',
@@ -109,7 +109,7 @@ describe('a URL given by a user', () => {
     'http://a.localhost/',
     'http://[fd00::1]/',
   ])('is refused when its host is a forbidden address: %s', (url) =>
-    expect(() => policy().checkUrl(url)).toThrow('private or reserved address'),
+    expect(egress().refusalOf(url)).toContain('private or reserved address'),
   );
 
   it.each([
@@ -127,7 +127,7 @@ describe('a URL given by a user', () => {
     'http://[::1',
     'http://example.com:99999/',
   ])('is refused when it is not absolute http or https: %s', (url) =>
-    expect(() => policy().checkUrl(url)).toThrow('absolute'),
+    expect(egress().refusalOf(url)).toContain('absolute'),
   );
 
   it.each([
@@ -136,7 +136,7 @@ describe('a URL given by a user', () => {
     'http://@example.com/',
     'http://1.1.1.1@127.0.0.1/',
   ])('is refused when it carries credentials: %s', (url) =>
-    expect(() => policy().checkUrl(url)).toThrow('user name or password'),
+    expect(egress().refusalOf(url)).toContain('user name or password'),
   );
 
   it.each([
@@ -147,7 +147,7 @@ describe('a URL given by a user', () => {
     'http://１２７.0.0.1/',
     'http://exämple.com/',
   ])('is refused when it has characters that parsers disagree on: %j', (url) =>
-    expect(() => policy().checkUrl(url)).toThrow('percent-encode'),
+    expect(egress().refusalOf(url)).toContain('percent-encode'),
   );
 
   it.each([
@@ -155,10 +155,10 @@ describe('a URL given by a user', () => {
     'HTTPS://Example.com/Hook?Token=AbC',
     'http://1.1.1.1:8080/x?y=@z',
     'http://[2606:4700::1111]/',
-  ])('is accepted: %s', (url) => expect(() => policy().checkUrl(url)).not.toThrow());
+  ])('is accepted: %s', (url) => expect(egress().refusalOf(url)).toBeUndefined());
 
   it('may lead to an address that the operator allows', () =>
-    expect(() => policy('127.0.0.0/8').checkUrl('http://localhost:3000/hook')).not.toThrow());
+    expect(egress('127.0.0.0/8').refusalOf('http://localhost:3000/hook')).toBeUndefined());
 });
 
 describe('the agent', () => {
@@ -180,7 +180,7 @@ describe('the agent', () => {
   });
 
   const get = async (allow: string[], host: string, resolve?: Resolve): Promise<string> => {
-    agent = policy(...allow).createAgent({ connectionsPerOrigin: 1 }, resolve);
+    agent = egress(...allow).createAgent({ connectionsPerOrigin: 1 }, resolve);
     const { body } = await agent.request({ origin: `http://${host}:${port}`, path: '/', method: 'GET' });
     return await body.text();
   };
