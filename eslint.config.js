@@ -34,6 +34,13 @@ export default tseslint.config(
     [['@nestjs/*', 'typeorm', '**/conductor/**', '**/compute/**', '**/messaging/**'], 'protocol stands alone.'],
   ),
   forbid(
+    ['src/egress/**/*.ts', 'src/image-format/**/*.ts'],
+    [
+      ['@nestjs/*', 'typeorm', '**/conductor/**', '**/compute/**', '**/messaging/**', '**/protocol/**', '**/config/**'],
+      'What both roles check by stands alone.',
+    ],
+  ),
+  forbid(
     ['src/messaging/**/*.ts'],
     [['@nestjs/*', 'typeorm', '**/conductor/**', '**/compute/**'], 'messaging knows only protocol.'],
   ),

@@ -21,6 +21,7 @@ import { register } from './uplink/registration.js';
 import { Reporter } from './uplink/reporter.js';
 import { VolumeRemoval } from './disks/volume-removal.js';
 import type { Hypervisor } from './hypervisor/hypervisor.js';
+import { ImageFetching } from './images/image-fetching.js';
 import type { MetadataProxy } from './metadata-proxy.js';
 import { gatewayOf, parseSubnet } from './network/subnet.js';
 import { TaskRunner } from './tasks/task-runner.js';
@@ -45,6 +46,7 @@ interface Session {
   readonly reporter: Reporter;
   readonly runner: TaskRunner;
   readonly heartbeat: HeartbeatLoop;
+  readonly images: ImageFetching;
 }
 
 export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
@@ -86,7 +88,8 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       await part.close().catch((error: unknown) => this.logger.warn({ err: error }, 'a part of the worker did not close'));
   }
 
-  private async finish({ reporter, runner, heartbeat }: Session): Promise<void> {
+  private async finish({ reporter, runner, heartbeat, images }: Session): Promise<void> {
+    images.stop();
     await this.leaveQueue();
     const over = new AbortController();
     const drained = runner.drained().then(() => reporter.flushed());
@@ -143,18 +146,24 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       confirm: (volumes) => client.volumesRemoved({ session, volumes }),
       logger,
     });
+    const images = new ImageFetching({
+      fetch: (order, onProgress, signal) => hypervisor.fetchImage(order, onProgress, signal),
+      tell: (news) => client.tellOfImages({ session, news }),
+      logger,
+    });
     const heartbeat = new HeartbeatLoop({
       ...shared,
       everySeconds: heartbeatSeconds,
       timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
       inventory: () => hypervisor.inventory(),
       send: async (beat, signal) => {
-        const { consoleLogs = [], removeVolumes = [] } = await client.heartbeat(beat, signal);
+        const { consoleLogs = [], removeVolumes = [], fetchImages = [] } = await client.heartbeat(beat, signal);
         consoles.asked(consoleLogs);
         removal.asked(removeVolumes);
+        images.asked(fetchImages);
       },
     });
-    return { reporter, runner, heartbeat };
+    return { reporter, runner, heartbeat, images };
   }
 
   private evict(reason: Error): void {
@@ -162,6 +171,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     this.evicted = true;
     this.session?.runner.halt();
     this.session?.reporter.stop(reason);
+    this.session?.images.stop();
     void this.leaveQueue();
     this.logger.fatal(reason.message);
     const { onEvicted = endProcess } = this.options;

@@ -106,7 +106,31 @@ export const SETTINGS = {
     env: 'BATON_IMAGE_STORE',
     schema: z.string().default('var/images'),
     roles: conductor,
-    help: 'Folder of the image files that the conductor serves to its workers, each named by its SHA-256.',
+    help: 'Folder of the image files that the conductor serves to its workers, and of those that are uploaded. Conductors on several hosts must share it.',
+  }),
+  imageMaxGib: setting({
+    env: 'BATON_IMAGE_MAX_GIB',
+    schema: integer(1, 1024).default(32),
+    roles: conductor,
+    help: 'How large the file of an image may be that an organization registers or uploads.',
+  }),
+  imageMaxDiskGib: setting({
+    env: 'BATON_IMAGE_MAX_DISK_GIB',
+    schema: integer(1, 65_536).default(1024),
+    roles: conductor,
+    help: 'How large the disk may be that such an image unpacks to.',
+  }),
+  imagesPerOrganization: setting({
+    env: 'BATON_IMAGES_PER_ORGANIZATION',
+    schema: integer(0, 100_000).default(100),
+    roles: conductor,
+    help: 'How many images an organization may register and upload.',
+  }),
+  imageDeadlineSeconds: setting({
+    env: 'BATON_IMAGE_DEADLINE_SECONDS',
+    schema: integer(1, 7 * 86_400).default(6 * 3600),
+    roles: conductor,
+    help: 'An image that is not available this long after it was registered is given up.',
   }),
   cpuAllocationRatio: setting({
     env: 'BATON_CPU_ALLOCATION_RATIO',
@@ -129,8 +153,8 @@ export const SETTINGS = {
   egressAllow: setting({
     env: 'BATON_EGRESS_ALLOW',
     schema: z.string().default('').transform(list),
-    roles: conductor,
-    help: 'CIDR ranges, separated by commas, that callbacks may go to although they are not public addresses.',
+    roles: both,
+    help: 'CIDR ranges, separated by commas, that callbacks may go to and images come from although they are not public addresses.',
   }),
   joinToken: setting({
     env: 'BATON_JOIN_TOKEN',
@@ -138,13 +162,6 @@ export const SETTINGS = {
     roles: both,
     secret: true,
     help: 'Lets new compute nodes join. The conductor accepts it for any number of nodes; without it, tokens are made one at a time with `admin join-token`.',
-  }),
-  operatorKey: setting({
-    env: 'BATON_OPERATOR_KEY',
-    schema: z.string().min(20, 'must have at least 20 characters').optional(),
-    roles: conductor,
-    secret: true,
-    help: 'Opens /admin over HTTP to operators; without it /admin is closed, and `baton admin` does the same on the database.',
   }),
   heartbeatSeconds: setting({
     env: 'BATON_HEARTBEAT_SECONDS',
@@ -198,6 +215,12 @@ export const SETTINGS = {
     schema: z.string().default('/var/lib/baton'),
     roles: compute,
     help: 'Where the worker keeps its key, image cache, disks and console logs. QEMU must be able to reach it.',
+  }),
+  imageCacheGib: setting({
+    env: 'BATON_IMAGE_CACHE_GIB',
+    schema: integer(1, 65_536).default(50),
+    roles: compute,
+    help: 'Beyond this, image files that no disk of the node stands on are removed, the longest unused first; after a week anyway.',
   }),
   concurrency: setting({
     env: 'BATON_CONCURRENCY',

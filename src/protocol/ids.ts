@@ -9,6 +9,7 @@ export type OrganizationId = Branded<number, 'OrganizationId'>;
 export type UserId = Branded<number, 'UserId'>;
 export type EnvironmentId = Branded<number, 'EnvironmentId'>;
 export type RegionId = Branded<number, 'RegionId'>;
+export type ImageId = Branded<number, 'ImageId'>;
 export type VmId = Branded<number, 'VmId'>;
 export type ComputeNodeId = Branded<number, 'ComputeNodeId'>;
 /** One life of one VM on one node. */

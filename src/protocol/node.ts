@@ -1,5 +1,6 @@
 /** How a compute node joins the fleet and stays in it. */
 import type { ConsoleLogQuery } from './console-log.js';
+import type { ImageOrder } from './image.js';
 import type { VmUuid, VolumeUuid } from './ids.js';
 import type { ObservedState } from './report.js';
 
@@ -56,6 +57,8 @@ export interface Heartbeat {
 export interface HeartbeatAnswer {
   /** Volumes whose files on this node shall go; named again until the worker tells that they are gone. */
   readonly removeVolumes?: readonly VolumeUuid[];
+  /** Images that this node shall download; named again until their outcome is told. */
+  readonly fetchImages?: readonly ImageOrder[];
   /** Consoles that somebody wants to see; absent from conductors of the version before. */
   readonly consoleLogs?: readonly ConsoleLogQuery[];
 }

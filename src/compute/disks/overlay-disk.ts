@@ -6,8 +6,8 @@
  * only grow. Call only while no QEMU has the disk open.
  */
 import { chmod, rename, rm, stat } from 'node:fs/promises';
-import { runCommand } from '../hypervisor/libvirt/host-command.js';
-import type { ImageFormat } from '../images/image-header.js';
+import type { ImageFormat } from '../../image-format/disk-image.js';
+import { qemuImg } from './qemu-img.js';
 
 export interface OverlayRequest {
   readonly overlay: string;
@@ -16,7 +16,6 @@ export interface OverlayRequest {
   readonly sizeGib: number;
 }
 
-const TIMEOUT_MS = 60_000;
 const GIB = 2 ** 30;
 
 export async function ensureOverlay({ overlay, base, baseFormat, sizeGib }: OverlayRequest): Promise<void> {
@@ -43,8 +42,4 @@ export async function ensureOverlay({ overlay, base, baseFormat, sizeGib }: Over
 export async function virtualSize(path: string, format: ImageFormat): Promise<number> {
   const answer = JSON.parse(await qemuImg('info', '-f', format, '--output=json', path)) as { 'virtual-size': number };
   return answer['virtual-size'];
-}
-
-function qemuImg(...args: string[]): Promise<string> {
-  return runCommand('qemu-img', args, { timeoutMs: TIMEOUT_MS });
 }

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '../../config/settings.js';
+import { GuardedEgress } from '../../egress/guarded-egress.js';
 import type { ConductorClient } from '../uplink/conductor-client.js';
 import type { Hypervisor } from './hypervisor.js';
 import { SimulatedHypervisor } from './simulated/simulated-hypervisor.js';
@@ -28,6 +29,8 @@ export async function chooseHypervisor(
         metadataBaseUrl: (gateway) => `http://${gateway}:${config.metadataPort}`,
         conductorUrl: conductor.url,
         conductorHeaders: () => conductor.authorization(),
+        egress: new GuardedEgress(config.egressAllow),
+        imageCacheBytes: config.imageCacheGib * 2 ** 30,
         acceleration: config.acceleration === 'auto' ? 'probe' : config.acceleration,
         ...(config.probeGuest !== undefined && {
           probeGuest: { kernel: join(config.probeGuest, 'vmlinuz'), initrd: join(config.probeGuest, 'initrd.img') },

@@ -9,8 +9,10 @@
 import type { InventoryItem, NodeCapacity } from '../../protocol/node.js';
 import type { IncarnationId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { FailureCause } from '../../protocol/report.js';
+import type { ImageOrder } from '../../protocol/image.js';
 import type { VmSpec } from '../../protocol/task.js';
 import type { VolumeSpec } from '../../protocol/volume.js';
+import type { CheckedImage } from '../images/image-cache.js';
 
 export interface DomainIdentity {
   readonly vmUuid: VmUuid;
@@ -86,6 +88,16 @@ export interface Hypervisor {
    * such domain.
    */
   consoleLog(identity: DomainIdentity, bytes: number): Promise<Buffer>;
+
+  /**
+   * Downloads an image that nobody has looked at yet and looks at it. It is on the node then, for VMs to be made of.
+   * @throws HypervisorError with what is wrong with the image or its place, in words for its owner.
+   */
+  fetchImage(
+    order: ImageOrder,
+    onProgress: (bytes: number, totalBytes: number | undefined) => void,
+    signal: AbortSignal,
+  ): Promise<CheckedImage>;
 
   /** Tells of power changes that nobody here asked for (a guest that shut itself down, a crash). */
   onPowerChange(listener: (change: PowerChange) => void): void;

@@ -2,41 +2,47 @@
  * The node's cache of image files, each under the name of its own SHA-256.
  *
  * A file in the cache is complete and right: it is written beside, verified while it streams, synced, made read-only
- * and only then renamed. Guests share these files as backing stores, so nothing may ever write to one again.
- * Concurrent callers share one download. Credentials go to the conductor alone, never to another origin.
+ * and only then renamed. Guests share these files as backing stores, so nothing may ever write to one again; when it was
+ * last asked for is kept as its time of modification. Concurrent callers share one download.
+ *
+ * What nobody uses goes, longest unused first; never what a disk of this node stands on, and never what was asked for
+ * within the last hour, because the disk that shall stand on it may be in the making.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { ImageRefusedError, inspectDiskImage } from '../../image-format/disk-image.js';
+import type { ImageOrder } from '../../protocol/image.js';
 import type { ImageFile } from '../../protocol/task.js';
 import { HypervisorError } from '../hypervisor/hypervisor.js';
+import { DOWNLOAD_LIMITS, ImageDownloads, type DownloadLimits, type DownloadRequest, type DownloadSources } from './image-download.js';
 
-export interface ImageCacheOptions {
+export interface ImageCacheOptions extends DownloadSources {
   readonly folder: string;
-  /** What relative URLs are resolved against. */
-  readonly conductorUrl: string;
-  /** Asked anew for each download, because a node's key may change. */
-  readonly conductorHeaders: () => Record<string, string>;
-  /** Default: 64 GiB. */
-  readonly maxBytes?: number;
-  /** For one download, from the request to the last byte. Default: 30 minutes. */
-  readonly timeoutMs?: number;
+  readonly limits?: Partial<DownloadLimits>;
   readonly log: Logger;
 }
 
-const DEFAULT_MAX_BYTES = 64 * 2 ** 30;
-const DEFAULT_TIMEOUT_MS = 30 * 60_000;
+export interface CheckedImage {
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly virtualBytes: number;
+}
+
 const PARTIAL_SUFFIX = '.partial';
+const DIGEST = /^[0-9a-f]{64}$/;
+const KEPT_AFTER_USE_MS = 3600_000;
+const UNUSED_AFTER_MS = 7 * 24 * 3600_000;
 
 export class ImageCache {
-  private readonly downloads = new Map<string, Promise<string>>();
-  private readonly maxBytes: number;
-  private readonly timeoutMs: number;
+  private readonly inHand = new Map<string, Promise<string>>();
+  private readonly downloads: ImageDownloads;
+  private readonly limits: DownloadLimits;
 
   constructor(private readonly options: ImageCacheOptions) {
-    this.maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
-    this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.downloads = new ImageDownloads(options);
+    this.limits = { ...DOWNLOAD_LIMITS, ...options.limits };
   }
 
   /** Makes the folder and clears away what an earlier process left half done. */
@@ -47,108 +53,116 @@ export class ImageCache {
     await Promise.all(partial.map((name) => rm(join(this.options.folder, name), { force: true })));
   }
 
+  close(): Promise<void> {
+    return this.downloads.close();
+  }
+
   /** @returns the path of the verified, read-only file. */
   ensure(file: ImageFile): Promise<string> {
-    const running = this.downloads.get(file.sha256);
+    const running = this.inHand.get(file.sha256);
     if (running) return running;
-    const download = this.lookOrDownload(file).finally(() => this.downloads.delete(file.sha256));
-    this.downloads.set(file.sha256, download);
-    return download;
+    const work = this.lookOrDownload(file).finally(() => this.inHand.delete(file.sha256));
+    this.inHand.set(file.sha256, work);
+    return work;
+  }
+
+  /**
+   * Downloads an image that nobody has looked at yet, even if a file of the same content is here: who only knows the
+   * checksum of somebody's image must not come by it.
+   * @throws HypervisorError with what is wrong with the image or with its place; nothing is left of it then.
+   */
+  async check(order: ImageOrder, onProgress: DownloadRequest['onProgress'], signal: AbortSignal): Promise<CheckedImage> {
+    const { url, format, checksum, mostBytes, mostVirtualBytes } = order;
+    const misplaced = this.options.egress.refusalOf(url);
+    if (misplaced !== undefined) throw refused(misplaced.replace(/\.$/, ''));
+    const path = this.partial();
+    try {
+      const limits = { ...this.limits, bytes: mostBytes };
+      const found = await this.downloads.download({ url, path, limits, signal, ...(onProgress && { onProgress }) });
+      if (found[checksum.algorithm] !== checksum.digest)
+        throw refused(`its ${checksum.algorithm} is ${found[checksum.algorithm]}, but ${checksum.digest} was expected`);
+      const { virtualBytes } = await inspectDiskImage(path, format, mostVirtualBytes);
+      await this.keep(path, found.sha256);
+      return { sha256: found.sha256, bytes: found.bytes, virtualBytes };
+    } catch (error) {
+      await rm(path, { force: true });
+      if (error instanceof ImageRefusedError) throw refused(error.message);
+      throw error;
+    }
+  }
+
+  /** @param inUse the digests of files that disks of this node stand on. @returns the digests of what went. */
+  async evict(inUse: ReadonlySet<string>, mostBytes: number): Promise<string[]> {
+    const files = await this.files();
+    let total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+    const gone: string[] = [];
+    const now = Date.now();
+    for (const { digest, bytes, usedAt } of files) {
+      if (inUse.has(digest) || this.inHand.has(digest) || now - usedAt < KEPT_AFTER_USE_MS) continue;
+      if (total <= mostBytes && now - usedAt < UNUSED_AFTER_MS) continue;
+      await rm(this.pathOf(digest), { force: true });
+      total -= bytes;
+      gone.push(digest);
+    }
+    if (gone.length > 0) this.options.log.info({ files: gone }, 'removed image files that nobody uses');
+    return gone;
   }
 
   private async lookOrDownload(file: ImageFile): Promise<string> {
     // The name becomes a path: nothing but a digest may pass.
-    if (!/^[0-9a-f]{64}$/.test(file.sha256)) {
-      throw new HypervisorError(`The image's checksum '${file.sha256}' is not a SHA-256 in lower-case hex.`, false, { failure: 'image' });
+    if (!DIGEST.test(file.sha256)) {
+      throw refused(`its checksum '${file.sha256}' is not a SHA-256 in lower-case hex`);
     }
-    const path = join(this.options.folder, file.sha256);
-    const present = await stat(path).catch(() => undefined);
-    if (present) return path;
-    await this.download(file, path);
+    const path = this.pathOf(file.sha256);
+    const now = new Date();
+    const present = await utimes(path, now, now).then(
+      () => true,
+      () => false,
+    );
+    if (!present) await this.download(file);
     return path;
   }
 
-  private async download(file: ImageFile, path: string): Promise<void> {
-    const partial = `${path}.${randomUUID()}${PARTIAL_SUFFIX}`;
+  private async download({ url, sha256 }: ImageFile): Promise<void> {
+    const path = this.partial();
     const startedAt = Date.now();
-    try {
-      const response = await this.request(file.url);
-      const { bytes, sha256 } = await this.write(response, partial, file.url);
-      if (sha256 !== file.sha256) {
-        throw new HypervisorError(
-          `The image file ${file.url} has the checksum ${sha256}, but ${file.sha256} was expected.`,
-          false,
-          { failure: 'image' },
-        );
-      }
-      await rename(partial, path);
-      await syncFolder(this.options.folder);
-      this.options.log.info({ url: file.url, bytes, ms: Date.now() - startedAt }, 'image file cached');
-    } catch (error) {
-      await rm(partial, { force: true });
-      throw error instanceof HypervisorError ? error : this.explain(error, file.url);
+    const found = await this.downloads.download({ url, path, limits: this.limits });
+    if (found.sha256 !== sha256) {
+      await rm(path, { force: true });
+      throw refused(`its file has the checksum ${found.sha256}, but ${sha256} was expected`);
     }
+    await this.keep(path, sha256);
+    this.options.log.info({ sha256, bytes: found.bytes, ms: Date.now() - startedAt }, 'image file cached');
   }
 
-  private async request(url: string): Promise<Response> {
-    const { target, ofConductor } = this.resolve(url);
-    const response = await fetch(target, {
-      headers: ofConductor ? this.options.conductorHeaders() : {},
-      // A redirect would carry the node's key to wherever it points.
-      redirect: ofConductor ? 'error' : 'follow',
-      signal: AbortSignal.timeout(this.timeoutMs),
-    });
-    if (!response.ok) {
-      await response.body?.cancel();
-      const retryable = response.status >= 500 || response.status === 429 || response.status === 408;
-      throw new HypervisorError(`The image file ${url} cannot be downloaded: HTTP ${response.status}.`, retryable, { failure: retryable ? 'node' : 'image' });
-    }
-    return response;
+  private async keep(partial: string, digest: string): Promise<void> {
+    await rename(partial, this.pathOf(digest));
+    await syncFolder(this.options.folder);
   }
 
-  private resolve(url: string): { target: URL; ofConductor: boolean } {
-    const conductor = new URL(this.options.conductorUrl);
-    let target: URL;
-    try {
-      target = new URL(url, conductor);
-    } catch {
-      throw new HypervisorError(`The image's address '${url}' is not a URL.`, false, { failure: 'image' });
-    }
-    if (target.protocol !== 'http:' && target.protocol !== 'https:') {
-      throw new HypervisorError(`The image's address '${url}' must be http, https or relative.`, false, { failure: 'image' });
-    }
-    const isAbsolute = /^([a-z][a-z0-9+.-]*:|\/\/|\\)/i.test(url);
-    return { target, ofConductor: !isAbsolute && target.origin === conductor.origin };
+  /** The longest unused first. */
+  private async files(): Promise<{ digest: string; bytes: number; usedAt: number }[]> {
+    const names = (await readdir(this.options.folder)).filter((name) => DIGEST.test(name));
+    const files = await Promise.all(
+      names.map(async (digest) => {
+        const file = await stat(this.pathOf(digest)).catch(() => undefined);
+        return file && { digest, bytes: file.size, usedAt: file.mtimeMs };
+      }),
+    );
+    return files.filter((file) => file !== undefined).sort((one, other) => one.usedAt - other.usedAt);
   }
 
-  private async write(response: Response, partial: string, url: string): Promise<{ bytes: number; sha256: string }> {
-    const hash = createHash('sha256');
-    let bytes = 0;
-    const output = await open(partial, 'wx', 0o600);
-    try {
-      for await (const chunk of response.body ?? []) {
-        bytes += chunk.byteLength;
-        if (bytes > this.maxBytes) {
-          throw new HypervisorError(`The image file ${url} is larger than the limit of ${this.maxBytes} bytes.`, false, { failure: 'image' });
-        }
-        hash.update(chunk);
-        await output.writeFile(chunk);
-      }
-      await output.chmod(0o444);
-      await output.sync();
-    } finally {
-      await output.close();
-    }
-    return { bytes, sha256: hash.digest('hex') };
+  private pathOf(digest: string): string {
+    return join(this.options.folder, digest);
   }
 
-  private explain(error: unknown, url: string): HypervisorError {
-    // Not `instanceof Error`: what an abort throws is a DOMException, which may come from another realm.
-    const timedOut = (error as { name?: string } | undefined)?.name === 'TimeoutError';
-    const reason = timedOut ? `it took longer than ${this.timeoutMs / 1000} s` : 'the download failed on the compute node';
-    return new HypervisorError(`The image file ${url} cannot be downloaded: ${reason}.`, true, { cause: error });
+  private partial(): string {
+    return join(this.options.folder, `${randomUUID()}${PARTIAL_SUFFIX}`);
   }
 }
+
+const refused = (reason: string): HypervisorError =>
+  new HypervisorError(`The image cannot be used: ${reason}.`, false, { failure: 'image' });
 
 /** The rename itself survives a power loss only when the folder is synced too. */
 async function syncFolder(folder: string): Promise<void> {

@@ -8,6 +8,7 @@
 import { Pool, type Dispatcher } from 'undici';
 import type { ConsoleLogAnswer } from '../../protocol/console-log.js';
 import type { Heartbeat, HeartbeatAnswer, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
+import type { ImageNewsAnswer, ImageNewsBatch } from '../../protocol/image.js';
 import type { ReportBatch, ReportBatchAnswer } from '../../protocol/report.js';
 import type { RemovedVolumes } from '../../protocol/volume.js';
 
@@ -85,6 +86,10 @@ export class ConductorClient {
 
   async volumesRemoved(removed: RemovedVolumes): Promise<void> {
     await this.post('compute/removed-volumes', removed);
+  }
+
+  tellOfImages(batch: ImageNewsBatch): Promise<ImageNewsAnswer> {
+    return this.post<ImageNewsAnswer>('compute/image-news', batch);
   }
 
   /** Passes a guest's request on, without the node's key. */

@@ -1,5 +1,5 @@
 import { Check, Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
-import type { ComputeNodeId } from '../../protocol/ids.js';
+import type { ComputeNodeId, ImageId } from '../../protocol/ids.js';
 import { ComputeNode } from '../fleet/compute-node.entity.js';
 import { Image } from './image.entity.js';
 
@@ -14,7 +14,7 @@ import { Image } from './image.entity.js';
 export class ImageTransfer {
   @PrimaryColumn('int')
   @ForeignKey(() => Image, { onDelete: 'CASCADE' })
-  imageId: number;
+  imageId: ImageId;
 
   @Column('text')
   source: 'url' | 'upload';

@@ -1,5 +1,5 @@
 import { Check, Column, CreateDateColumn, Entity, ForeignKey, Index, PrimaryGeneratedColumn } from 'typeorm';
-import type { OrganizationId, RegionId } from '../../protocol/ids.js';
+import type { ImageId, OrganizationId, RegionId } from '../../protocol/ids.js';
 import type { ImageSpec } from '../../protocol/task.js';
 import { Organization } from '../identity/organization.entity.js';
 import { Region } from './region.entity.js';
@@ -29,7 +29,7 @@ export type ImageStatus = (typeof IMAGE_STATUSES)[number];
 })
 export class Image {
   @PrimaryGeneratedColumn('identity', { type: 'int' })
-  id: number;
+  id: ImageId;
 
   @Column('int')
   @ForeignKey(() => Region)

@@ -7,13 +7,12 @@ import { FleetView } from './fleet-view.js';
 import { Heartbeats } from './heartbeats.js';
 import { ImageFiles } from './image-files.js';
 import { NodeKeyStrategy } from './node-key.strategy.js';
-import { OperatorController, OperatorKeyGuard } from './operator.controller.js';
 import { Registration } from './registration.js';
 
 @Module({
   imports: [ConsoleLogsModule, TasksModule],
-  controllers: [ComputeController, OperatorController],
-  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, OperatorKeyGuard, Registration, VolumeRemovals],
+  controllers: [ComputeController],
+  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, Registration, VolumeRemovals],
   exports: [FleetView],
 })
 export class FleetModule {}

@@ -7,7 +7,8 @@
  * present one.
  */
 import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { backingFileOf } from '../../../image-format/backing-file.js';
 import type { VolumeUuid } from '../../../protocol/ids.js';
 import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
 import { qemuUser } from './qemu-user.js';
@@ -82,6 +83,24 @@ export class DataFolder {
         held += (file?.blocks ?? 0) * BLOCK_BYTES;
       }
     return fileSystem.bavail * fileSystem.bsize + held;
+  }
+
+  /**
+   * The names of the image files that disks on this node stand on, of VMs that are off and of disks in the making too.
+   * @throws when one cannot be read: then nobody knows what it stands on.
+   */
+  async imagesInUse(): Promise<Set<string>> {
+    const inUse = new Set<string>();
+    for (const folder of [this.instances, this.volumes])
+      for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+        if (!entry.isFile()) continue;
+        const backing = await backingFileOf(join(entry.parentPath, entry.name)).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== 'ENOENT') throw error;
+          return undefined;
+        });
+        if (backing !== undefined && dirname(backing) === this.images) inUse.add(basename(backing));
+      }
+    return inUse;
   }
 
   private async checkReachable(): Promise<void> {

@@ -6,7 +6,7 @@
  * restart. A domain without that element, or with another node's name, is none of ours and never touched.
  */
 import { XMLParser } from 'fast-xml-parser';
-import type { ImageFormat } from '../../images/image-header.js';
+import type { ImageFormat } from '../../../image-format/disk-image.js';
 import type { SecurityRuleSpec } from '../../../protocol/security-rule.js';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './calls.js';
 import { renderXml, type XmlTree } from './xml.js';

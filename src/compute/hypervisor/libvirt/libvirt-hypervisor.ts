@@ -12,10 +12,12 @@ import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js
 import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
 import type { VmSpec } from '../../../protocol/task.js';
 import type { VolumeSpec } from '../../../protocol/volume.js';
+import { GuardedEgress } from '../../../egress/guarded-egress.js';
+import type { ImageOrder } from '../../../protocol/image.js';
 import { ensureBootFile } from '../../disks/boot-file.js';
 import { ensureOverlay } from '../../disks/overlay-disk.js';
-import { ImageCache } from '../../images/image-cache.js';
-import { inspectImage } from '../../images/image-header.js';
+import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
+import { refuseUnfit } from '../../images/image-fitness.js';
 import { refuseAddressOfHost } from '../../network/floating-addresses.js';
 import { NodeNetwork } from '../../network/node-network.js';
 import { SerialQueue } from '../../network/serial-queue.js';
@@ -39,6 +41,8 @@ const DEFAULT_SHUTDOWN_TIMEOUT_MS = 30_000;
 const LOOK_EVERY_MS = 200;
 /** A guest that is still booting misses the first press. */
 const PRESS_AGAIN_MS = 5_000;
+const EVICT_EVERY_MS = 10 * 60_000;
+const DEFAULT_IMAGE_CACHE_BYTES = 50 * 2 ** 30;
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
@@ -55,10 +59,11 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly volumes: DomainVolumes;
   private readonly watch = new PowerWatch();
   private readonly gpuClaims = new SerialQueue();
+  private evictions: NodeJS.Timeout | undefined;
   private accelerator: Accelerator = { kind: 'tcg' };
 
   constructor(private readonly options: LibvirtHypervisorOptions) {
-    const { conductorUrl, conductorHeaders, log } = options;
+    const { conductorUrl, conductorHeaders, egress = new GuardedEgress([]), log } = options;
     this.connection = new LibvirtConnection(
       options.uri ?? DEFAULT_URI,
       {
@@ -70,7 +75,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.network = new NodeNetwork(options.network, options.metadataBaseUrl, this.connection, log);
     this.data = new DataFolder(options.dataFolder);
     this.volumes = new DomainVolumes(this.connection, this.data, log);
-    this.images = new ImageCache({ folder: this.data.images, conductorUrl, conductorHeaders, log });
+    this.images = new ImageCache({ folder: this.data.images, conductorUrl, conductorHeaders, egress, log });
   }
 
   get acceleration(): 'kvm' | 'tcg' {
@@ -87,13 +92,17 @@ export class LibvirtHypervisor implements Hypervisor {
       await this.chooseAccelerator();
       for (const domain of await this.ownDomains()) this.watch.remember(observationOf(domain));
     } catch (error) {
-      await this.connection.close();
+      await this.close();
       throw error;
     }
+    this.evictions = setInterval(() => this.inBackground('for image files that nobody uses', () => this.evictImages()), EVICT_EVERY_MS);
+    this.evictions.unref();
   }
 
-  close(): Promise<void> {
-    return this.connection.close();
+  async close(): Promise<void> {
+    clearInterval(this.evictions);
+    await this.images.close();
+    await this.connection.close();
   }
 
   async capacity(): Promise<NodeCapacity> {
@@ -233,6 +242,14 @@ export class LibvirtHypervisor implements Hypervisor {
     return this.work(identity, 'The virtual machine cannot be removed', () => this.removeDomain(identity));
   }
 
+  fetchImage(
+    order: ImageOrder,
+    onProgress: (bytes: number, totalBytes: number | undefined) => void,
+    signal: AbortSignal,
+  ): Promise<CheckedImage> {
+    return this.images.check(order, onProgress, signal);
+  }
+
   onPowerChange(listener: (change: PowerChange) => void): void {
     this.watch.onChange(listener);
   }
@@ -257,7 +274,7 @@ export class LibvirtHypervisor implements Hypervisor {
       image.kernel && this.images.ensure(image.kernel),
       image.initrd && this.images.ensure(image.initrd),
     ]);
-    await inspectImage(base, image.disk.format, image.name);
+    await refuseUnfit(base, image.disk.format, image.name, diskGib);
     const own = await this.data.makeInstance(identity);
     await ensureOverlay({ overlay: own.disk, base, baseFormat: image.disk.format, sizeGib: diskGib });
     if (kernel) await ensureBootFile(kernel, own.kernel);
@@ -267,6 +284,10 @@ export class LibvirtHypervisor implements Hypervisor {
       kernel: kernel ? { path: own.kernel, initrd: initrd && own.initrd, arguments: image.kernelArguments } : undefined,
       consoleLog: own.consoleLog,
     };
+  }
+
+  private async evictImages(): Promise<void> {
+    await this.images.evict(await this.data.imagesInUse(), this.options.imageCacheBytes ?? DEFAULT_IMAGE_CACHE_BYTES);
   }
 
   private async changeGuestNetwork({ uuid, instance }: OwnDomain, { floatingIp, rules }: VmSpec): Promise<void> {

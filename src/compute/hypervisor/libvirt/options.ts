@@ -1,5 +1,6 @@
 /** What the libvirt adapter must be told. Everything has a meaning for one compute node; nothing is read from outside. */
 import type { Logger } from 'pino';
+import type { GuardedEgress } from '../../../egress/guarded-egress.js';
 import type { GpuInventory } from '../../../protocol/node.js';
 import type { NodeNetworkOptions } from '../../network/node-network.js';
 import type { ProbeGuest } from './acceleration-probe.js';
@@ -22,6 +23,10 @@ export interface LibvirtHypervisorOptions {
   /** What relative image URLs are resolved against, and the headers that show the node's key there. */
   readonly conductorUrl: string;
   readonly conductorHeaders: () => Record<string, string>;
+  /** How images from elsewhere are reached. Default: public addresses only. */
+  readonly egress?: GuardedEgress;
+  /** Bytes of image files beyond which those that no disk stands on go. Default: 50 GiB. */
+  readonly imageCacheBytes?: number;
   /** `probe` (default) boots a guest to find out. */
   readonly acceleration?: 'probe' | 'kvm' | 'tcg';
   /** What the probe boots; without it guests are emulated. */

@@ -5,14 +5,19 @@
  * It keeps every promise of the port that can be kept without a guest: calls may be repeated, a domain of another
  * incarnation counts as none, and no two domains have one address. It must stay cheap at hundreds of VMs a second.
  */
-import { join } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { pino } from 'pino';
 import type { Config } from '../../../config/settings.js';
 import type { VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
+import type { ImageOrder } from '../../../protocol/image.js';
 import type { VmSpec } from '../../../protocol/task.js';
 import type { VolumeSpec } from '../../../protocol/volume.js';
+import { GuardedEgress } from '../../../egress/guarded-egress.js';
+import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { AddressPool } from './address-pool.js';
 import { Journal, type SimulatedDomain } from './journal.js';
@@ -27,6 +32,8 @@ export interface SimulatedHypervisorOptions {
   /** Share of starts that fail, between 0 and 1. */
   readonly failureRate?: number;
   readonly misbehaviours?: Misbehaviours;
+  /** Ranges that images may be downloaded from although they are not public. */
+  readonly egressAllow?: readonly string[];
 }
 
 export class SimulatedHypervisor implements Hypervisor {
@@ -53,6 +60,7 @@ export class SimulatedHypervisor implements Hypervisor {
       capacity: { cpus, memoryMib, diskGib, gpus: config.gpus },
       bootMs: config.simulatedBootMs,
       failureRate: config.simulatedFailureRate,
+      egressAllow: config.egressAllow,
     });
   }
 
@@ -161,6 +169,27 @@ export class SimulatedHypervisor implements Hypervisor {
     if (!domain) return Buffer.alloc(0);
     const console = Buffer.from(simulatedConsole(domain));
     return console.subarray(Math.max(0, console.length - bytes));
+  }
+
+  /** The file goes again at once: no simulated guest ever reads it. */
+  async fetchImage(order: ImageOrder, onProgress: (bytes: number, totalBytes: number | undefined) => void, signal: AbortSignal): Promise<CheckedImage> {
+    await misbehave('fetchImage', this.misbehaviours.fetchImage);
+    const folder = join(dirname(this.options.journalPath), 'images');
+    const images = new ImageCache({
+      folder,
+      conductorUrl: 'http://localhost',
+      conductorHeaders: () => ({}),
+      egress: new GuardedEgress(this.options.egressAllow ?? []),
+      log: pino({ level: 'silent' }),
+    });
+    try {
+      await mkdir(folder, { recursive: true });
+      const found = await images.check(order, onProgress, signal);
+      await rm(join(folder, found.sha256), { force: true });
+      return found;
+    } finally {
+      await images.close();
+    }
   }
 
   onPowerChange(listener: (change: PowerChange) => void): void {
