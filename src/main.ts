@@ -21,6 +21,8 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'admin member': () => import('./cli/commands/admin-member.js'),
   'admin quota': () => import('./cli/commands/admin-quota.js'),
   'admin price': () => import('./cli/commands/admin-price.js'),
+  'admin node drain': () => import('./cli/commands/admin-node-drain.js'),
+  'admin node undrain': () => import('./cli/commands/admin-node-undrain.js'),
   'admin nodes': () => import('./cli/commands/admin-nodes.js'),
   'admin tasks': () => import('./cli/commands/admin-tasks.js'),
 };

@@ -22,12 +22,20 @@ describe('the command line', () => {
     [['admin', 'fsck', '--repair'], 'admin fsck'],
     [['admin', 'quota', '--organization', 'demo', '--vms', 'unlimited'], 'admin quota'],
     [['migrate', '--check'], 'migrate'],
+    [['admin', 'node', 'drain', 'node-7', '--stop'], 'admin node drain'],
+    [['admin', 'nodes'], 'admin nodes'],
     [['--nodes', '2', '--all-in-one'], 'all-in-one'],
   ])('finds the command of %j', (args, command) => {
     expect(parseCommandLine(args).command).toBe(command);
   });
 
+  it('reads what a command is about', () => {
+    expect(parseCommandLine(['admin', 'node', 'undrain', 'node-7']).flags).toEqual({ node: 'node-7' });
+  });
+
   it.each([
+    [['admin', 'node', 'drain'], /admin node drain needs NODE/],
+    [['admin', 'node', 'drain', 'a', 'b'], /no command 'admin node drain a b'/],
     [['frobnicate'], /no command 'frobnicate'/],
     [['admin'], /no command 'admin'/],
     [['admin', 'tasks', 'now'], /no command 'admin tasks now'/],

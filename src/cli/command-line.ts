@@ -17,6 +17,8 @@ export interface OwnFlag {
 interface CommandDefinition {
   /** How it is asked for: by words, or by a flag for the roles a process can have. */
   readonly words: string;
+  /** What follows the words, as the help calls it: `NODE`. Read from the flags under its name in lower case. */
+  readonly operand?: string;
   readonly summary: string;
   readonly roles: readonly Role[];
   readonly flags: Readonly<Record<string, OwnFlag>>;
@@ -118,6 +120,20 @@ export const COMMANDS = {
       'per-hour': { type: 'string', value: 'AMOUNT', help: 'In the currency of BATON_CURRENCY, such as 0.05.' },
     },
   },
+  'admin node drain': {
+    words: 'admin node drain',
+    operand: 'NODE',
+    summary: 'Place no new VMs on a node, and say what is still there. Disks are local: nothing is moved.',
+    roles: conductor,
+    flags: { stop: { type: 'boolean', help: 'Stop the VMs that run there too; undrain starts them again.' } },
+  },
+  'admin node undrain': {
+    words: 'admin node undrain',
+    operand: 'NODE',
+    summary: 'Place VMs on a node again, and start those that draining has stopped.',
+    roles: conductor,
+    flags: {},
+  },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
   'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
 } as const satisfies Record<string, CommandDefinition>;
@@ -150,12 +166,13 @@ export class UsageError extends Error {
 
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const command = chooseCommand(args);
-  const { words } = commandDefinition(command);
+  const { words, operand } = commandDefinition(command);
   const mode = words.startsWith('--') ? { [words.slice(2)]: { type: 'boolean' as const } } : {};
   const options = { ...mode, ...settingFlags(command), ...commandDefinition(command).flags, ...GENERAL_FLAGS };
   try {
-    const { values } = parseArgs({ args: withoutWords(args, words), options, allowPositionals: false });
-    return { command, explicit: words !== '', flags: values as Flags };
+    const { values } = parseArgs({ args: withoutWords(args, words, operand === undefined ? 0 : 1), options, allowPositionals: false });
+    const given = operand !== undefined && { [operand.toLowerCase()]: leadingWords(args).at(-1)! };
+    return { command, explicit: words !== '', flags: { ...(values as Flags), ...given } };
   } catch (error) {
     throw new UsageError(usageProblem(error));
   }
@@ -173,18 +190,29 @@ export function settingFlags(command: CommandName): Record<string, OwnFlag> {
 }
 
 function chooseCommand(args: readonly string[]): CommandName {
-  const firstFlag = args.findIndex((arg) => arg.startsWith('-'));
-  const words = args.slice(0, firstFlag < 0 ? args.length : firstFlag).join(' ');
+  const words = leadingWords(args).join(' ');
   const modes = (['compute', 'all-in-one'] as const).filter((mode) => args.includes(`--${mode}`));
   if (modes.length > 1) throw new UsageError('Give either --compute or --all-in-one.');
   if (words === '') return modes[0] ?? 'conductor';
-  const found = (Object.keys(COMMANDS) as CommandName[]).find((name) => COMMANDS[name].words === words);
+  const found = (Object.keys(COMMANDS) as CommandName[]).find((name) => isAskedFor(commandDefinition(name), words));
   if (!found) throw new UsageError(`There is no command '${words}'.`);
   return found;
 }
 
-const withoutWords = (args: readonly string[], words: string): string[] =>
-  words === '' || words.startsWith('--') ? [...args] : args.slice(words.split(' ').length);
+function leadingWords(args: readonly string[]): readonly string[] {
+  const firstFlag = args.findIndex((arg) => arg.startsWith('-'));
+  return args.slice(0, firstFlag < 0 ? args.length : firstFlag);
+}
+
+function isAskedFor({ words, operand }: CommandDefinition, given: string): boolean {
+  if (operand === undefined || !given.startsWith(words)) return given === words;
+  if (given.slice(words.length).trim().includes(' ')) return false;
+  if (given === words) throw new UsageError(`${words} needs ${operand}.`);
+  return given[words.length] === ' ';
+}
+
+const withoutWords = (args: readonly string[], words: string, operands: number): string[] =>
+  words === '' || words.startsWith('--') ? [...args] : args.slice(words.split(' ').length + operands);
 
 function usageProblem(error: unknown): string {
   // Node's first sentence names the flag; what follows explains its own syntax.

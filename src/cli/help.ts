@@ -10,16 +10,16 @@ import {
 
 export function generalHelp(): string {
   const commands = (Object.keys(COMMANDS) as CommandName[]).map((name): [string, string] => {
-    const { words, summary } = commandDefinition(name);
-    return [`baton ${words}`.trimEnd(), summary];
+    const { words, operand = '', summary } = commandDefinition(name);
+    return [`baton ${words} ${operand}`.trimEnd(), summary];
   });
   return ['Usage:', ...columns(commands), '', 'Every command understands:', ...flagLines(GENERAL_FLAGS), ''].join('\n');
 }
 
 export function commandHelp(name: CommandName): string {
-  const { words, summary, flags } = commandDefinition(name);
+  const { words, operand, summary, flags } = commandDefinition(name);
   const all = { ...settingFlags(name), ...flags };
-  return [`Usage: baton ${words} [flags]`, '', summary, '', 'Flags:', ...flagLines(all), ''].join('\n');
+  return [`Usage: baton ${[words, operand, '[flags]'].filter(Boolean).join(' ')}`, '', summary, '', 'Flags:', ...flagLines(all), ''].join('\n');
 }
 
 const flagLines = (flags: Readonly<Record<string, OwnFlag>>): string[] =>

@@ -163,6 +163,13 @@ export const SETTINGS = {
     secret: true,
     help: 'Lets new compute nodes join. The conductor accepts it for any number of nodes; without it, tokens are made one at a time with `admin join-token`.',
   }),
+  operatorKey: setting({
+    env: 'BATON_OPERATOR_KEY',
+    schema: z.string().min(20, 'must have at least 20 characters').optional(),
+    roles: conductor,
+    secret: true,
+    help: 'Opens /admin over HTTP to operators; without it /admin is closed, and `baton admin` does the same on the database.',
+  }),
   heartbeatSeconds: setting({
     env: 'BATON_HEARTBEAT_SECONDS',
     schema: z.coerce.number().min(0.1).max(60).default(3),

@@ -45,6 +45,12 @@ export const PREPARATIONS: Readonly<Record<string, Preparation>> = {
   },
   'GET /auth/me': at('/auth/me'),
   'GET /auth/me/organizations': at('/auth/me/organizations'),
+  'GET /auth/me/mfa': at('/auth/me/mfa'),
+  'POST /auth/me/mfa/disable': at('/auth/me/mfa/disable'),
+  'GET /auth/token/change-org/{org_id}': async (lab) => {
+    const { organization } = await lab.call('GET', '/auth/organizations');
+    return { path: `/auth/token/change-org/${organization.id}` };
+  },
   'GET /auth/organizations': at('/auth/organizations', ['last_login']),
   'PUT /auth/organizations/update': (lab) => ({ path: '/auth/organizations/update', body: { name: lab.name() } }),
   'GET /auth/permissions': at('/auth/permissions'),

@@ -32,6 +32,9 @@ export const ENDPOINTS: readonly Row[] = [
   ['DELETE', '/v1/api-key/{}', 'self'],
   ['GET', '/v1/auth/me', 'self'],
   ['GET', '/v1/auth/me/organizations', 'self'],
+  ['GET', '/v1/auth/me/mfa', 'self'],
+  ['POST', '/v1/auth/me/mfa/disable', 'self'],
+  ['GET', '/v1/auth/token/change-org/{}', 'self'],
   ['GET', '/v1/auth/users/me/permissions', 'self'],
   // Whom an invite is for is decided by its address, not by what the caller may do elsewhere.
   ['GET', '/v1/auth/invites/{}/accept', 'self'],

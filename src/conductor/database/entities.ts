@@ -19,6 +19,7 @@ import { FirewallAttachment } from '../firewalls/firewall-attachment.entity.js';
 import { Firewall } from '../firewalls/firewall.entity.js';
 import { FloatingIp } from '../floating-ips/floating-ip.entity.js';
 import { IdempotencyKey } from '../idempotency/idempotency-key.entity.js';
+import { AccessToken } from '../identity/access-token.entity.js';
 import { ApiKey } from '../identity/api-key.entity.js';
 import { Invite } from '../identity/invite.entity.js';
 import { Membership } from '../identity/membership.entity.js';
@@ -44,6 +45,7 @@ export const ENTITIES = [
   Invite,
   OrganizationQuota,
   ApiKey,
+  AccessToken,
   Region,
   Flavor,
   Image,

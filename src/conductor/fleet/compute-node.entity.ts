@@ -67,6 +67,10 @@ export class ComputeNode {
   @Column('boolean', { default: false })
   draining: boolean;
 
+  /** While it is draining: its VMs are stopped, and not started. */
+  @Column('boolean', { default: false })
+  drainStops: boolean;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 }

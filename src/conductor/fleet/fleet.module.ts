@@ -7,12 +7,13 @@ import { FleetView } from './fleet-view.js';
 import { Heartbeats } from './heartbeats.js';
 import { ImageFiles } from './image-files.js';
 import { NodeKeyStrategy } from './node-key.strategy.js';
+import { OperatorController, OperatorKeyGuard } from './operator.controller.js';
 import { Registration } from './registration.js';
 
 @Module({
   imports: [ConsoleLogsModule, TasksModule],
-  controllers: [ComputeController],
-  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, Registration, VolumeRemovals],
+  controllers: [ComputeController, OperatorController],
+  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, OperatorKeyGuard, Registration, VolumeRemovals],
   exports: [FleetView],
 })
 export class FleetModule {}

@@ -18,7 +18,7 @@ import { authorize } from '../access/endpoints.js';
 import { grantedTo, type Grants, type MemberRole } from '../access/granted.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import type { KeyHolder } from './principal.js';
-import { hashSecret } from './secrets.js';
+import { hashSecret, isSecret } from './secrets.js';
 
 /** The key that a request carries, whichever way it was sent. */
 export function keyIn(headers: IncomingHttpHeaders): string | undefined {
@@ -39,6 +39,8 @@ interface KeyRow {
   readonly organization_id: OrganizationId;
   readonly user_id: UserId;
   readonly stale: boolean;
+  /** Of an access token. */
+  readonly expires_at: Date | null;
   readonly member: MemberRole;
   readonly has_role: boolean;
   readonly permissions: Grants['permissions'];
@@ -48,11 +50,23 @@ interface KeyRow {
 const FIND_KEY = new PreparedStatement<KeyRow>(
   'find API key',
   `SELECT k.id, k.organization_id, k.user_id, k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' AS stale,
-          m.role AS member, r.id IS NOT NULL AS has_role, r.permissions, r.policies
+          NULL AS expires_at, m.role AS member, r.id IS NOT NULL AS has_role, r.permissions, r.policies
      FROM api_key k
      JOIN membership m ON m.organization_id = k.organization_id AND m.user_id = k.user_id
      LEFT JOIN role r ON r.id = m.role_id
     WHERE k.key_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > now())`,
+);
+
+/** It acts in its own organization, with what its user may do there; the key that it was made with must still be good. */
+const FIND_TOKEN = new PreparedStatement<KeyRow>(
+  'find access token',
+  `SELECT k.id, t.organization_id, t.user_id, false AS stale, t.expires_at, m.role AS member, r.id IS NOT NULL AS has_role,
+          r.permissions, r.policies
+     FROM access_token t
+     JOIN api_key k ON k.id = t.api_key_id
+     JOIN membership m ON m.organization_id = t.organization_id AND m.user_id = t.user_id
+     LEFT JOIN role r ON r.id = m.role_id
+    WHERE t.token_hash = $1 AND t.expires_at > now() AND (k.expires_at IS NULL OR k.expires_at > now())`,
 );
 
 @Injectable()
@@ -66,11 +80,11 @@ export class ApiKeyStrategy extends PassportStrategy(Strategy, 'api-key') {
   }
 
   async validate(key: string): Promise<KeyHolder | false> {
-    const [row] = await FIND_KEY.run(this.dataSource, [hashSecret(key)]);
+    const [row] = await (isSecret('token', key) ? FIND_TOKEN : FIND_KEY).run(this.dataSource, [hashSecret(key)]);
     if (row === undefined) return false;
     if (row.stale) await this.dataSource.query('UPDATE api_key SET last_used_at = now() WHERE id = $1', [row.id]);
     const granted = grantedTo(row.member, row.has_role ? row : null);
-    return { organizationId: row.organization_id, userId: row.user_id, apiKeyId: row.id, granted };
+    return { organizationId: row.organization_id, userId: row.user_id, apiKeyId: row.id, tokenExpiresAt: row.expires_at, granted };
   }
 }
 

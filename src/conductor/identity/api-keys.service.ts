@@ -3,7 +3,8 @@
  * file once, in the answer to `generate`; the database has its hash.
  *
  * Race excluded: a key that is being revoked cannot leave a successor behind, nor an expiring key one that outlives
- * it: the new row is made out of the calling key's own row, locked, by one statement.
+ * it: the new row is made out of the calling key's own row, locked, by one statement. A key that is made with an access
+ * token is one of the token's organization and ends with the token.
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
@@ -35,9 +36,11 @@ export class ApiKeysService {
     const [row] = await this.uniquelyNamed(request.name, () =>
       this.dataSource.query<ApiKeyRow[]>(
         // LEAST passes over NULL, which stands for "never".
-        `WITH parent AS (SELECT * FROM api_key WHERE id = $1 FOR SHARE)
+        `WITH parent AS (
+           SELECT m.organization_id, k.user_id, k.expires_at FROM api_key k JOIN membership m ON m.user_id = k.user_id
+            WHERE k.id = $1 AND m.organization_id = $7 FOR SHARE OF k, m)
          INSERT INTO api_key (organization_id, user_id, name, description, key_hash, hint, expires_at)
-         SELECT organization_id, user_id, $2::text, $3::text, $4::bytea, $5::text, LEAST(expires_at, $6::timestamptz)
+         SELECT organization_id, user_id, $2::text, $3::text, $4::bytea, $5::text, LEAST(expires_at, $6::timestamptz, $8::timestamptz)
            FROM parent
          RETURNING ${COLUMNS}`,
         [
@@ -47,6 +50,8 @@ export class ApiKeysService {
           hashSecret(key),
           hintOf(key),
           expiryOf(request.expires_at),
+          holder.organizationId,
+          holder.tokenExpiresAt,
         ],
       ),
     );

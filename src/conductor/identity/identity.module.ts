@@ -2,6 +2,7 @@
 import { Module } from '@nestjs/common';
 import { PassportModule } from '@nestjs/passport';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { AccessTokensService } from './access-tokens.service.js';
 import { ApiKeyGuard, ApiKeyStrategy } from './api-key.strategy.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
@@ -16,7 +17,7 @@ import { UsersService } from './users.service.js';
 @Module({
   imports: [PassportModule, TypeOrmModule.forFeature([UserAccount])],
   controllers: [AuthController, ApiKeysController, OrganizationsController, InvitesController],
-  providers: [ApiKeyStrategy, ApiKeyGuard, ApiKeysService, UsersService, OrganizationsService, InvitesService],
+  providers: [ApiKeyStrategy, ApiKeyGuard, ApiKeysService, AccessTokensService, UsersService, OrganizationsService, InvitesService],
   exports: [PassportModule, ApiKeyStrategy, ApiKeyGuard],
 })
 export class IdentityModule {}

@@ -27,6 +27,31 @@ export class AuthUserResponse extends Envelope {
   }
 }
 
+export class MfaFields {
+  @ApiProperty({ description: 'Always false: there is no login with a password that a second factor could protect.' })
+  mfa_enabled: boolean = false;
+}
+
+export class MfaResponse extends Envelope {
+  @ApiProperty()
+  mfa: MfaFields = new MfaFields();
+}
+
+export class AccessTokenFields {
+  @ApiProperty({ description: 'A bearer, valid for at most an hour and no longer than the API key that it was made with.' })
+  access_token: string;
+}
+
+export class AccessTokenResponse extends Envelope {
+  @ApiProperty()
+  token: AccessTokenFields;
+
+  constructor(token: string) {
+    super('Access token generated successfully');
+    this.token = { access_token: token };
+  }
+}
+
 export class ApiKeyFields {
   @ApiProperty({ type: 'integer' })
   id: number;

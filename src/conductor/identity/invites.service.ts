@@ -68,11 +68,11 @@ export class InvitesService {
            SELECT organization_id, $2::int, 'member' FROM accepted RETURNING organization_id, user_id
          ), made AS (
            INSERT INTO api_key (organization_id, user_id, name, description, key_hash, hint, expires_at)
-           SELECT j.organization_id, j.user_id, 'invite', 'Made when the invite was accepted', $4::bytea, $5::text, parent.expires_at
+           SELECT j.organization_id, j.user_id, 'invite', 'Made when the invite was accepted', $4::bytea, $5::text, LEAST(parent.expires_at, $6::timestamptz)
              FROM joined j, api_key parent WHERE parent.id = $3
            RETURNING id, name, description, hint, created_at, expires_at, last_used_at)
          SELECT * FROM made`,
-        [id, caller.userId, caller.apiKeyId, hashSecret(key), hintOf(key)],
+        [id, caller.userId, caller.apiKeyId, hashSecret(key), hintOf(key), caller.tokenExpiresAt],
       );
       if (row === undefined) throw notFound('A pending invite for your email address');
       return apiKeyFields(row, key);

@@ -11,6 +11,8 @@ export interface Principal {
 /** A principal together with the key it came by and what it may do: for what is possible only within these limits. */
 export interface KeyHolder extends Principal {
   readonly apiKeyId: number;
+  /** It came by an access token, made with that key, which ends then; null: by the key itself. */
+  readonly tokenExpiresAt: Date | null;
   /** A key may do what its user may do, at the moment it is used. */
   readonly granted: Granted;
 }

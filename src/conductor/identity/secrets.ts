@@ -3,10 +3,14 @@ import { createHash, randomBytes } from 'node:crypto';
 
 export const hashSecret = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
-export type SecretKind = 'key' | 'node' | 'join';
+export type SecretKind = 'key' | 'token' | 'node' | 'join';
 
 /** `baton_key_…`: the prefix tells people and secret scanners what they have found. */
-export const newSecret = (kind: SecretKind): string => `baton_${kind}_${randomBytes(24).toString('base64url')}`;
+const prefixOf = (kind: SecretKind): string => `baton_${kind}_`;
+
+export const newSecret = (kind: SecretKind): string => prefixOf(kind) + randomBytes(24).toString('base64url');
+
+export const isSecret = (kind: SecretKind, text: string): boolean => text.startsWith(prefixOf(kind));
 
 /** What is shown of a key once it is stored: as Infrahub masks its own. */
 export const maskKey = (hint: string): string => `********-****-****-****-********${hint}`;

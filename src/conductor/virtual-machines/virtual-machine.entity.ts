@@ -18,6 +18,7 @@ import type { Observed, Operation, VmStatus } from './vm-status.js';
 @Index('uq_virtual_machine_name', ['environmentId', 'name'], { unique: true, where: '"deleted_at" IS NULL' })
 @Index('idx_virtual_machine_live', ['organizationId', 'id'], { where: '"deleted_at" IS NULL' })
 @Index('idx_virtual_machine_undone', ['id'], { where: `"observed" = 'undone'` })
+@Index('idx_virtual_machine_stopped_by_drain', ['id'], { where: '"stopped_by_drain"' })
 @Check('ck_virtual_machine_generation', '"observed_generation" <= "generation"')
 export class VirtualMachine {
   /** From the sequence `virtual_machine_id_seq`, drawn before the insert so that the answer is known beforehand. */
@@ -69,6 +70,10 @@ export class VirtualMachine {
   /** It gave its floating IP back when it was hibernated, and gets another when it comes back. */
   @Column('boolean', { default: false })
   awaitsFloatingIp: boolean;
+
+  /** Not its owner stopped it, but the draining of its node, whose end starts it again. */
+  @Column('boolean', { default: false })
+  stoppedByDrain: boolean;
 
   /** What the worker shall make it of: with name and desired power, the content of every task of this VM. */
   @Column('jsonb')

@@ -10,6 +10,7 @@ import { VmActions } from './vm-actions.js';
 import { VmCallbacksController } from './vm-callbacks.controller.js';
 import { VmCallbacks } from './vm-callbacks.js';
 import { VmCreation } from './vm-creation.js';
+import { VmDraining } from './vm-draining.js';
 import { VmHibernationController } from './vm-hibernation.controller.js';
 import { VmInsertionQueue } from './vm-insertion-queue.js';
 import { VmLabels } from './vm-labels.js';
@@ -28,6 +29,6 @@ import { VmResizingController } from './vm-resizing.controller.js';
     VmResizingController,
     ...POWER_CONTROLLERS,
   ],
-  providers: [VmActions, VmCallbacks, VmCreation, VmInsertionQueue, VmLabels, VmQueries, VmReplacement, VmRequests],
+  providers: [VmActions, VmCallbacks, VmCreation, VmDraining, VmInsertionQueue, VmLabels, VmQueries, VmReplacement, VmRequests],
 })
 export class VirtualMachinesModule {}

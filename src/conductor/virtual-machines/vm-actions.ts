@@ -124,6 +124,12 @@ async function attemptAction(
 
 function refusalOf(action: VmAction, vm: LockedVm): ApiError | undefined {
   const placed = vm.incarnation_id !== null;
+  if (vm.node_stops_vms && (action === 'start' || action === 'hibernate-restore'))
+    return new ApiError(
+      409,
+      `The compute node of ${vm.name} is being emptied for maintenance. Try again when it is over, or create a new VM.`,
+      'no_capacity',
+    );
   if (isAllowed(action, vm.status, placed)) return undefined;
   if (isAllowed(action, vm.status, true))
     return badRequest(`${vm.name} could not be made and has no place on a node. Delete it and create it anew.`);

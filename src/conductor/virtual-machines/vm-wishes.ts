@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
-import type { ComputeNodeId, IncarnationId, OrganizationId, RegionId, TaskId, VmId } from '../../protocol/ids.js';
+import type { ComputeNodeId, IncarnationId, OrganizationId, RegionId, TaskId, UserId, VmId } from '../../protocol/ids.js';
 import type { DesiredPower, VmHardware } from '../../protocol/task.js';
 import type { Principal } from '../identity/principal.js';
 import { deriveStatus, type Observed, type Operation, type VmStatus } from './vm-status.js';
@@ -37,6 +37,9 @@ export interface LockedVm {
   readonly compute_node_id: ComputeNodeId | null;
   /** Its claim is on the disk alone. */
   readonly hibernated: boolean | null;
+  /** Its node is being drained, and VMs there are stopped. */
+  readonly node_stops_vms: boolean;
+  readonly stopped_by_drain: boolean;
 }
 
 /** What its owner wants of a VM from now on. */
@@ -46,6 +49,8 @@ export interface Wish {
   readonly flavorId: number;
   readonly hardware: VmHardware;
   readonly awaitsFloatingIp: boolean;
+  /** It is the draining of its node that wants it. */
+  readonly byDrain?: boolean;
 }
 
 const LOCK = `
@@ -56,23 +61,26 @@ const LOCK = `
 const READ = `
   SELECT vm.id, vm.organization_id, e.region_id, vm.name, vm.generation, vm.observed, vm.observed_generation, vm.status,
          vm.flavor_id, vm.hardware, vm.awaits_floating_ip, ip.address AS floating_ip,
-         vm.callback_url IS NOT NULL AS has_callback, i.id AS incarnation_id, i.compute_node_id, i.hibernated
+         vm.callback_url IS NOT NULL AS has_callback, i.id AS incarnation_id, i.compute_node_id, i.hibernated,
+         coalesce(n.draining AND n.drain_stops, false) AS node_stops_vms, vm.stopped_by_drain
     FROM virtual_machine vm
     JOIN environment e ON e.id = vm.environment_id
     LEFT JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL
+    LEFT JOIN compute_node n ON n.id = i.compute_node_id
     LEFT JOIN floating_ip ip ON ip.virtual_machine_id = vm.id
    WHERE vm.id = ANY($1) ORDER BY vm.id`;
 
 const WRITE = `
   WITH w AS (
     SELECT * FROM json_to_recordset($1) AS w(vm_id int, desired_power text, operation text, generation int, status text,
-      flavor_id int, hardware jsonb, awaits_floating_ip boolean, observed text, observed_generation int, gone boolean,
+      flavor_id int, hardware jsonb, awaits_floating_ip boolean, observed text, observed_generation int, gone boolean, stopped_by_drain boolean,
       task_id uuid, incarnation_id int, compute_node_id int)
   ), updated_vm AS (
     UPDATE virtual_machine vm
        SET desired_power = w.desired_power, operation = w.operation, generation = w.generation, status = w.status,
            flavor_id = w.flavor_id, hardware = w.hardware, awaits_floating_ip = w.awaits_floating_ip,
            observed = w.observed, observed_generation = w.observed_generation, fault = NULL,
+           stopped_by_drain = w.stopped_by_drain,
            deleted_at = CASE WHEN w.gone THEN now() END
       FROM w WHERE vm.id = w.vm_id
   ), released_ip AS (
@@ -94,6 +102,17 @@ export async function lockVms(transaction: EntityManager, principal: Principal, 
   return await transaction.query<LockedVm[]>(READ, [locked.map(({ id }) => id)]);
 }
 
+/** For what the cloud itself wants of a VM. @returns undefined when it is gone, or when somebody else has it in hand. */
+export async function lockVmForCloud(transaction: EntityManager, id: VmId): Promise<LockedVm | undefined> {
+  const locked = await transaction.query<unknown[]>(
+    'SELECT id FROM virtual_machine WHERE id = $1 AND deleted_at IS NULL FOR UPDATE SKIP LOCKED',
+    [id],
+  );
+  if (locked.length === 0) return undefined;
+  const [vm] = await transaction.query<LockedVm[]>(READ, [[id]]);
+  return vm;
+}
+
 function where(selector: VmSelector): { condition: string; parameters: unknown[] } {
   if ('id' in selector) return { condition: 'vm.id = $2', parameters: [selector.id] };
   if ('name' in selector)
@@ -105,7 +124,8 @@ function where(selector: VmSelector): { condition: string; parameters: unknown[]
   };
 }
 
-export async function writeWishes(transaction: EntityManager, principal: Principal, wishes: ReadonlyMap<LockedVm, Wish>): Promise<void> {
+/** @param by whoever wishes it; a `userId` of null is the cloud itself. */
+export async function writeWishes(transaction: EntityManager, by: { readonly userId: UserId | null }, wishes: ReadonlyMap<LockedVm, Wish>): Promise<void> {
   if (wishes.size === 0) return;
   const rows = [...wishes].map(([vm, wish]) => rowOf(vm, wish));
   await transaction.query(WRITE, [JSON.stringify(rows)]);
@@ -119,14 +139,14 @@ export async function writeWishes(transaction: EntityManager, principal: Princip
       status: rows[index]!.status,
       observed: vm.observed,
       fault: null,
-      userId: principal.userId,
+      userId: by.userId,
       hasCallback: vm.has_callback,
     })),
   );
 }
 
 /** A VM that has no place on any node any more can only be deleted, and is gone at once. */
-function rowOf(vm: LockedVm, { operation, desiredPower, flavorId, hardware, awaitsFloatingIp }: Wish) {
+function rowOf(vm: LockedVm, { operation, desiredPower, flavorId, hardware, awaitsFloatingIp, byDrain = false }: Wish) {
   const generation = vm.generation + 1;
   const gone = vm.incarnation_id === null;
   const observed: Observed = gone ? 'absent' : vm.observed;
@@ -143,6 +163,7 @@ function rowOf(vm: LockedVm, { operation, desiredPower, flavorId, hardware, awai
     observed,
     observed_generation: observedGeneration,
     gone,
+    stopped_by_drain: byDrain && desiredPower === 'stopped',
     task_id: randomUUID() as TaskId,
     incarnation_id: vm.incarnation_id,
     compute_node_id: vm.compute_node_id,

@@ -7,7 +7,9 @@ import { MembersRolesQuotas1764400000000 } from './1764400000000-members-roles-q
 import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-and-console-logs.js';
 import { ImagesOfOrganizations1764610000000 } from './1764610000000-images-of-organizations.js';
 import { PricesAndUsage1764650000000 } from './1764650000000-prices-and-usage.js';
+import { AccessTokens1764650000001 } from './1764650000001-access-tokens.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
+import { Draining1764660000001 } from './1764660000001-draining.js';
 
 export const MIGRATIONS = [
   InitialSchema1764000000000,
@@ -18,5 +20,7 @@ export const MIGRATIONS = [
   ProfilesAndConsoleLogs1764500000000,
   ImagesOfOrganizations1764610000000,
   PricesAndUsage1764650000000,
+  AccessTokens1764650000001,
   AnotherNode1764660000000,
+  Draining1764660000001,
 ];
