@@ -14,6 +14,7 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
+COPY console-pages console-pages
 # The image store, the SSH key and a node's state: volumes mounted here take over the owner.
 RUN install -d -o node -g node var
 USER node

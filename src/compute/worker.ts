@@ -15,6 +15,7 @@ import { PROTOCOL_VERSION } from '../protocol/task.js';
 import type { RegisterAnswer } from '../protocol/node.js';
 import type { ConductorClient } from './uplink/conductor-client.js';
 import { ConsoleReader } from './uplink/console-reader.js';
+import { ConsoleTunnels } from './uplink/console-tunnels.js';
 import { HeartbeatLoop } from './uplink/heartbeat.js';
 import { NodeKeyFile } from './uplink/node-key.js';
 import { register } from './uplink/registration.js';
@@ -47,6 +48,7 @@ interface Session {
   readonly runner: TaskRunner;
   readonly heartbeat: HeartbeatLoop;
   readonly images: ImageFetching;
+  readonly tunnels: ConsoleTunnels;
 }
 
 export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
@@ -88,9 +90,10 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       await part.close().catch((error: unknown) => this.logger.warn({ err: error }, 'a part of the worker did not close'));
   }
 
-  private async finish({ reporter, runner, heartbeat, images }: Session): Promise<void> {
+  private async finish({ reporter, runner, heartbeat, images, tunnels }: Session): Promise<void> {
     images.stop();
     await this.leaveQueue();
+    await tunnels.close();
     const over = new AbortController();
     const drained = runner.drained().then(() => reporter.flushed());
     await Promise.race([drained, sleep(FINISH_WITHIN_MS, undefined, { signal: over.signal }).catch(() => undefined)]);
@@ -136,9 +139,14 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const shared = { session, nodeName: this.options.nodeName, logger, onEvicted: (reason: Error) => this.evict(reason) };
     const reporter = new Reporter({ ...shared, send: (batch) => client.report(batch) });
     const runner = new TaskRunner({ hypervisor, logger, report: (draft) => reporter.report(draft) });
-    const consoles = new ConsoleReader({
+    const reader = new ConsoleReader({
       read: (identity, bytes) => hypervisor.consoleLog(identity, bytes),
       send: (request, text) => client.sendConsoleLog(request, { session, text }),
+      logger,
+    });
+    const tunnels = new ConsoleTunnels({
+      dial: (console) => client.dialConsole(console, session),
+      openConsole: (identity, kind) => hypervisor.openConsole(identity, kind),
       logger,
     });
     const removal = new VolumeRemoval({
@@ -157,13 +165,14 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
       inventory: () => hypervisor.inventory(),
       send: async (beat, signal) => {
-        const { consoleLogs = [], removeVolumes = [], fetchImages = [] } = await client.heartbeat(beat, signal);
-        consoles.asked(consoleLogs);
+        const { consoleLogs = [], consoles = [], removeVolumes = [], fetchImages = [] } = await client.heartbeat(beat, signal);
+        reader.asked(consoleLogs);
+        tunnels.asked(consoles);
         removal.asked(removeVolumes);
         images.asked(fetchImages);
       },
     });
-    return { reporter, runner, heartbeat, images };
+    return { reporter, runner, heartbeat, images, tunnels };
   }
 
   private evict(reason: Error): void {
@@ -172,6 +181,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     this.session?.runner.halt();
     this.session?.reporter.stop(reason);
     this.session?.images.stop();
+    void this.session?.tunnels.close();
     void this.leaveQueue();
     this.logger.fatal(reason.message);
     const { onEvicted = endProcess } = this.options;

@@ -10,6 +10,7 @@ import { CallbacksModule } from './callbacks/callbacks.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { DashboardController } from './dashboard/dashboard.controller.js';
 import { ConsoleLogsModule } from './console-logs/console-logs.module.js';
+import { ConsolesModule } from './consoles/consoles.module.js';
 import { dataSourceOptions } from './database/data-source.js';
 import { EnvironmentsModule } from './environments/environments.module.js';
 import { FirewallsModule } from './firewalls/firewalls.module.js';
@@ -65,6 +66,7 @@ export class ConductorModule {
         ProfilesModule,
         ConsoleLogsModule,
         BillingModule,
+        ConsolesModule,
       ],
       controllers: [HealthController, DashboardController, NotOfferedController],
     };

@@ -102,6 +102,30 @@ export const SETTINGS = {
     roles: conductor,
     help: 'Port that the conductor listens on; 0 takes a free one.',
   }),
+  publicUrl: setting({
+    env: 'BATON_PUBLIC_URL',
+    schema: url('http', 'https').optional(),
+    roles: conductor,
+    help: 'Where browsers reach the conductors: set it where a proxy stands in front. Default: as each request was addressed.',
+  }),
+  peerUrl: setting({
+    env: 'BATON_PEER_URL',
+    schema: url('http', 'https').optional(),
+    roles: conductor,
+    help: 'Where other conductors reach this one, for consoles. Default: the address that the database sees, and the port.',
+  }),
+  consoleIdleSeconds: setting({
+    env: 'BATON_CONSOLE_IDLE_SECONDS',
+    schema: z.coerce.number().min(1).max(86_400).default(1_800),
+    roles: conductor,
+    help: 'After this long without a byte a console is closed.',
+  }),
+  consoleSeconds: setting({
+    env: 'BATON_CONSOLE_SECONDS',
+    schema: z.coerce.number().min(1).max(604_800).default(28_800),
+    roles: conductor,
+    help: 'After this long a console is closed in any case.',
+  }),
   imageStore: setting({
     env: 'BATON_IMAGE_STORE',
     schema: z.string().default('var/images'),

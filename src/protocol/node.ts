@@ -1,4 +1,5 @@
 /** How a compute node joins the fleet and stays in it. */
+import type { ConsoleQuery } from './console.js';
 import type { ConsoleLogQuery } from './console-log.js';
 import type { ImageOrder } from './image.js';
 import type { VmUuid, VolumeUuid } from './ids.js';
@@ -61,4 +62,6 @@ export interface HeartbeatAnswer {
   readonly fetchImages?: readonly ImageOrder[];
   /** Consoles that somebody wants to see; absent from conductors of the version before. */
   readonly consoleLogs?: readonly ConsoleLogQuery[];
+  /** Consoles that somebody wants to open; named until the worker is there with each. */
+  readonly consoles?: readonly ConsoleQuery[];
 }

@@ -22,6 +22,7 @@ import { seed } from '../../src/conductor/seed/seed.js';
 import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.responses.js';
 import { WebhookReceiver } from '../fixtures/webhook-receiver.js';
 import { startComputeProcess, startConductorProcess, type ConductorProcess, type RoleProcess } from '../support/baton-processes.js';
+import { ticketOf, Viewer } from '../support/console-client.js';
 import { eventually } from '../support/eventually.js';
 import { freshDatabase, sharedRabbitMq } from '../support/servers.js';
 import { guestImage } from './guest-image.js';
@@ -201,6 +202,47 @@ describe('a cloud with a real guest', () => {
     expect(logs).toContain(`address ${vm.fixed_ip}/24`);
     expect(logs).toContain(`host name ${NAME}`);
   });
+
+  const viewerOf = async (kind: 'vnc' | 'serial'): Promise<Viewer> => {
+    const { url } = await request<{ url: string }>('GET', `virtual-machines/${vm.id}/request-console?type=${kind}`);
+    const ticket = await eventually(async () => {
+      const answer = await request<{ status: boolean }>('GET', url.replace('/core/', ''));
+      expect(answer.status).toBe(true);
+      return ticketOf(answer);
+    });
+    return await Viewer.opened(conductor.url, ticket);
+  };
+
+  it('shows its screen to a viewer of VNC', async () => {
+    const viewer = await viewerOf('vnc');
+    await viewer.says('RFB 003.008\n');
+    viewer.type('RFB 003.008\n');
+    // One kind of security: none, because the ticket was asked for before.
+    await viewer.says('RFB 003.008\n\x01\x01');
+    viewer.type('\x01');
+    await viewer.says('\0\0\0\0');
+    viewer.type('\x01');
+    await viewer.says(`QEMU (baton-${vm.uuid})`);
+    const before = viewer.length;
+    viewer.type('\x03\x00\x00\x00\x00\x00\x00\x40\x00\x40');
+    await eventually(() => expect(viewer.length).toBeGreaterThan(before + 64 * 64));
+    viewer.socket.close();
+  }, 60_000);
+
+  it('is worked with on its serial line, which stays in its log', async () => {
+    const viewer = await viewerOf('serial');
+    viewer.type('\r');
+    await viewer.says('# ', 30_000);
+    viewer.type('echo "$((6 * 7)) on $(hostname)"\r');
+    await viewer.says(`42 on ${NAME}`, 30_000);
+    viewer.socket.close();
+    const path = `virtual-machines/${vm.id}/logs`;
+    const { request_id } = await request<{ request_id: number }>('POST', path, {});
+    await eventually(async () => {
+      const { logs } = await request<{ logs: string | null }>('GET', `${path}?request_id=${request_id}`);
+      expect(logs).toContain(`42 on ${NAME}`);
+    });
+  }, 90_000);
 
   it('told its owner of each step, in order and signed', async () => {
     const statuses = await eventually(async () => {

@@ -6,6 +6,8 @@
  * its work throws `HypervisorError` and leaves nothing half made that a later `remove` would not find. Domains that
  * Baton did not make are never listed and never touched.
  */
+import type { Duplex } from 'node:stream';
+import type { ConsoleKind } from '../../protocol/console.js';
 import type { InventoryItem, NodeCapacity } from '../../protocol/node.js';
 import type { IncarnationId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { FailureCause } from '../../protocol/report.js';
@@ -98,6 +100,12 @@ export interface Hypervisor {
     onProgress: (bytes: number, totalBytes: number | undefined) => void,
     signal: AbortSignal,
   ): Promise<CheckedImage>;
+
+  /**
+   * The guest's screen, as an RFB server speaks, or its serial line, both ways. What is not read is not sent on: the
+   * guest waits, or loses it. Closing the stream closes the console. @throws HypervisorError when it does not run.
+   */
+  openConsole(identity: DomainIdentity, kind: ConsoleKind): Promise<Duplex>;
 
   /** Tells of power changes that nobody here asked for (a guest that shut itself down, a crash). */
   onPowerChange(listener: (change: PowerChange) => void): void;

@@ -1,11 +1,13 @@
 /**
- * The worker's way to the conductor: three JSON endpoints under the node's own key, and the guests' metadata, over
- * connections that are kept alive.
+ * The worker's way to the conductor: JSON endpoints under the node's own key and the guests' metadata, over connections
+ * that are kept alive, and a websocket for each console.
  *
  * It sorts failures and does nothing about them: `ConductorUnreachable` may be tried again, `ConductorRefusal` will
  * be the same next time. The key goes to the conductor's own origin only; redirects are not followed.
  */
 import { Pool, type Dispatcher } from 'undici';
+import { WebSocket } from 'ws';
+import { MOST_FRAME_BYTES } from '../../protocol/console.js';
 import type { ConsoleLogAnswer } from '../../protocol/console-log.js';
 import type { Heartbeat, HeartbeatAnswer, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import type { ImageNewsAnswer, ImageNewsBatch } from '../../protocol/image.js';
@@ -82,6 +84,18 @@ export class ConductorClient {
 
   async sendConsoleLog(request: number, answer: ConsoleLogAnswer): Promise<void> {
     await this.post(`compute/console-logs/${request}`, answer);
+  }
+
+  /** Dials; the websocket tells by its events what comes of it. */
+  dialConsole(console: number, session: number): WebSocket {
+    const url = new URL(`compute/consoles/${console}?session=${session}`, this.base);
+    url.protocol = url.protocol.replace('http', 'ws');
+    return new WebSocket(url, {
+      headers: this.authorization(),
+      handshakeTimeout: TIME_LIMIT_MS,
+      maxPayload: MOST_FRAME_BYTES,
+      perMessageDeflate: false,
+    });
   }
 
   async volumesRemoved(removed: RemovedVolumes): Promise<void> {

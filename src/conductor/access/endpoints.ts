@@ -95,6 +95,8 @@ export const ENDPOINTS: readonly Row[] = [
   ...rows(EVERY_FORM, 'GET', '/hibernate', 'virtual-machine:operate'),
   ...rows(EVERY_FORM, 'GET', '/hibernate-restore', 'virtual-machine:operate'),
   ...rows(ONE, 'POST', '/resize', 'virtual-machine:resize'),
+  ...rows(ONE, 'GET', '/request-console', 'virtual-machine:console'),
+  ...rows(ONE, 'GET', '/console/{}', 'virtual-machine:console'),
   ['GET', `${BY_ID}/logs`, 'virtual-machine:read'],
   ['POST', `${BY_ID}/logs`, 'virtual-machine:read'],
   ...rows(ONE, 'POST', '/attach-callback', 'virtual-machine:update'),

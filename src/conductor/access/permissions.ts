@@ -10,6 +10,7 @@ export const PERMISSIONS = {
   'virtual-machine:operate': 4,
   'virtual-machine:resize': 5,
   'virtual-machine:delete': 6,
+  'virtual-machine:console': 7,
   'environment:read': 10,
   'environment:create': 11,
   'environment:update': 12,

@@ -297,4 +297,26 @@ export const INVARIANTS: readonly Invariant[] = [
        WHERE i.id = r.incarnation_id
          AND (i.compute_node_id, i.virtual_machine_id) <> (r.compute_node_id, r.virtual_machine_id)`,
   },
+  {
+    name: 'console-has-an-end',
+    advice: 'A console is past its deadline and nobody ends it. Does a conductor run? --repair ends it.',
+    violations: `
+      SELECT 'console ' || id AS subject, state || ' since ' || requested_at AS detail FROM console_session
+       WHERE state <> 'ended' AND expires_at < now() - interval '1 minute'`,
+    repair: `
+      UPDATE console_session SET state = 'ended', ended_at = now(), ticket_hash = NULL, reason = 'It was past its deadline.'
+       WHERE state <> 'ended' AND expires_at < now() - interval '1 minute'`,
+  },
+  {
+    name: 'console-of-a-running-vm',
+    advice: 'A console outlives the power of its virtual machine. --repair ends it; report this as a defect.',
+    violations: `
+      SELECT 'console ' || s.id AS subject, 'of vm ' || vm.id || ', which is ' || vm.status AS detail
+        FROM console_session s JOIN virtual_machine vm ON vm.id = s.virtual_machine_id
+       WHERE s.state <> 'ended' AND vm.status NOT IN ('ACTIVE', 'REBOOTING')`,
+    repair: `
+      UPDATE console_session s SET state = 'ended', ended_at = now(), ticket_hash = NULL, reason = 'The virtual machine does not run.'
+        FROM virtual_machine vm
+       WHERE vm.id = s.virtual_machine_id AND s.state <> 'ended' AND vm.status NOT IN ('ACTIVE', 'REBOOTING')`,
+  },
 ];

@@ -9,6 +9,7 @@ import { ImageTransfer } from '../catalog/image-transfer.entity.js';
 import { Image } from '../catalog/image.entity.js';
 import { Region } from '../catalog/region.entity.js';
 import { ConsoleLogRequest } from '../console-logs/console-log-request.entity.js';
+import { ConsoleSession } from '../consoles/console-session.entity.js';
 import { Environment } from '../environments/environment.entity.js';
 import { Event } from '../events/event.entity.js';
 import { ComputeNodeGpu } from '../fleet/compute-node-gpu.entity.js';
@@ -75,4 +76,5 @@ export const ENTITIES = [
   ConsoleLogRequest,
   Price,
   UsagePeriod,
+  ConsoleSession,
 ];

@@ -7,6 +7,7 @@ import { ApiExcludeController } from '@nestjs/swagger';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { HeartbeatAnswer, RegisterAnswer } from '../../protocol/node.js';
 import type { ReportBatchAnswer } from '../../protocol/report.js';
+import { ConsoleSessions } from '../consoles/console-sessions.service.js';
 import { ConsoleLogs } from '../console-logs/console-logs.service.js';
 import { ApiError } from '../http/api-error.js';
 import { keyIn } from '../identity/api-key.strategy.js';
@@ -30,6 +31,7 @@ export class ComputeController {
     private readonly imageFiles: ImageFiles,
     private readonly volumeRemovals: VolumeRemovals,
     private readonly consoleLogs: ConsoleLogs,
+    private readonly consoles: ConsoleSessions,
   ) {}
 
   @Post('register')
@@ -44,11 +46,12 @@ export class ComputeController {
   async heartbeat(@Body() body: HeartbeatBody, @Caller() node: NodePrincipal): Promise<HeartbeatAnswer> {
     refuseOldSession(node, body.session);
     await this.heartbeats.beat(node.nodeId, body);
-    const [consoleLogs, removeVolumes] = await Promise.all([
+    const [consoleLogs, consoles, removeVolumes] = await Promise.all([
       this.consoleLogs.open(node.nodeId),
+      this.consoles.asked(node.nodeId),
       this.volumeRemovals.askedOf(node.nodeId),
     ]);
-    return { consoleLogs, removeVolumes };
+    return { consoleLogs, consoles, removeVolumes };
   }
 
   @Post('reports')

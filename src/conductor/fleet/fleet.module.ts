@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { ConsoleSessionsModule } from '../consoles/console-sessions.module.js';
 import { ConsoleLogsModule } from '../console-logs/console-logs.module.js';
 import { TasksModule } from '../tasks/tasks.module.js';
 import { VolumeRemovals } from '../volumes/volume-removals.js';
@@ -11,9 +12,9 @@ import { OperatorController, OperatorKeyGuard } from './operator.controller.js';
 import { Registration } from './registration.js';
 
 @Module({
-  imports: [ConsoleLogsModule, TasksModule],
+  imports: [ConsoleLogsModule, ConsoleSessionsModule, TasksModule],
   controllers: [ComputeController, OperatorController],
   providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, OperatorKeyGuard, Registration, VolumeRemovals],
-  exports: [FleetView],
+  exports: [FleetView, NodeKeyStrategy],
 })
 export class FleetModule {}

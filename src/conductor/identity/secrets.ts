@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 
 export const hashSecret = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
-export type SecretKind = 'key' | 'token' | 'node' | 'join';
+export type SecretKind = 'key' | 'token' | 'node' | 'join' | 'console';
 
 /** `baton_key_…`: the prefix tells people and secret scanners what they have found. */
 const prefixOf = (kind: SecretKind): string => `baton_${kind}_`;

@@ -104,6 +104,7 @@ export function loadLibvirt() {
     virDomainGetXMLDesc: bind('virDomainGetXMLDesc', ownedString, [pointer, 'uint']),
     virDomainAttachDeviceFlags: bind('virDomainAttachDeviceFlags', 'int', [pointer, text, 'uint']),
     virDomainDetachDeviceFlags: bind('virDomainDetachDeviceFlags', 'int', [pointer, text, 'uint']),
+    virDomainOpenGraphicsFD: bind('virDomainOpenGraphicsFD', 'int', [pointer, 'uint', 'uint']),
     virDomainFree: bind('virDomainFree', 'int', [pointer]),
 
     virNetworkLookupByName: bind('virNetworkLookupByName', pointer, [pointer, text]),

@@ -19,6 +19,7 @@ const AFFECT_CONFIG = 2;
 const XML_INACTIVE = 2;
 const UNDEFINE_MANAGED_SAVE_SNAPSHOTS_NVRAM_CHECKPOINTS = 1 | 2 | 4 | 16;
 const SHUTDOWN_ACPI = 1;
+const FIRST_DISPLAY = 0;
 const NETWORK_UPDATE = { add: 3, remove: 2, section: 4, liveAndConfig: 3 } as const;
 const LIBVIRT_NO_SUCH = { domain: 42, network: 43 } as const;
 const UUID_BUFFER_BYTES = 37;
@@ -219,27 +220,32 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
       );
     });
 
-  const onDomain = async (
+  /** @returns what the call did; 0 where the domain is missing and that is fine. */
+  const fromDomain = async (
     uuid: string,
     use: (domain: Handle) => Promise<number>,
     whenMissing: 'fails' | 'is fine',
-  ): Promise<void> => {
+  ): Promise<number> => {
     const connection = lender.borrow();
     let domain: Handle | null = null;
     try {
       domain = call.virDomainLookupByUUIDString(connection, uuid) as Handle | null;
       if (!domain) {
         const failure = libvirt.lastError();
-        if (whenMissing === 'is fine' && failure.code === LIBVIRT_NO_SUCH.domain) return;
+        if (whenMissing === 'is fine' && failure.code === LIBVIRT_NO_SUCH.domain) return 0;
         throw new LibvirtCallError(failure);
       }
       call.virConnResetLastError(connection);
-      if ((await use(domain)) < 0) throw new LibvirtCallError(libvirt.connectionError(connection));
+      const result = await use(domain);
+      if (result < 0) throw new LibvirtCallError(libvirt.connectionError(connection));
+      return result;
     } finally {
       if (domain) call.virDomainFree(domain);
       lender.giveBack(connection);
     }
   };
+
+  const onDomain = async (...args: Parameters<typeof fromDomain>): Promise<void> => void (await fromDomain(...args));
 
   const fromDocument = async (name: 'virDomainDefineXMLFlags' | 'virDomainCreateXML', xml: string): Promise<void> => {
     const connection = lender.borrow();
@@ -271,6 +277,10 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
     /** On a running domain, it only asks the guest to let go of the device. */
     detachDevice: (uuid: string, xml: string, form: DomainForm) =>
       onDomain(uuid, (domain) => run<number>('virDomainDetachDeviceFlags', domain, xml, AFFECT[form]), 'fails'),
+
+    /** @returns a descriptor, open in this process, of a socket that QEMU's VNC server is at the other end of. */
+    openGraphics: (uuid: string) =>
+      fromDomain(uuid, (domain) => run<number>('virDomainOpenGraphicsFD', domain, FIRST_DISPLAY, 0), 'fails'),
 
     powerOff: (uuid: string) =>
       onDomain(uuid, (domain) => run<number>('virDomainDestroyFlags', domain, 0), 'is fine'),

@@ -45,6 +45,8 @@ export interface DomainDescription {
   readonly disk?: { readonly overlay: string; readonly base: string; readonly baseFormat: ImageFormat };
   readonly interface?: { readonly mac: string; readonly tap: string; readonly network: string };
   readonly consoleLog: string;
+  /** Where QEMU listens for the serial line; without it the line is only written to the log. */
+  readonly serialSocket?: string;
   /** What a reset of the guest does; the probe wants to see it as an end. */
   readonly onReboot: 'restart' | 'destroy';
 }
@@ -93,8 +95,25 @@ function pciDeviceOf(address: string): XmlTree {
   };
 }
 
+function serialOf({ consoleLog, serialSocket }: DomainDescription): XmlTree {
+  if (!serialSocket) return { '@type': 'file', source: { '@path': consoleLog, '@append': 'on' }, target: { '@port': '0' } };
+  return {
+    '@type': 'unix',
+    source: { '@mode': 'bind', '@path': serialSocket },
+    log: { '@file': consoleLog, '@append': 'on' },
+    target: { '@port': '0' },
+  };
+}
+
+/** Where a domain's serial line can be reached; undefined where it only goes to a file. */
+export function serialSocketIn(document: string): string | undefined {
+  const { domain } = parser.parse(document) as { domain?: { devices?: { serial?: { type?: string; source?: { path?: string } } } } };
+  const { serial } = domain?.devices ?? {};
+  return serial?.type === 'unix' ? serial.source?.path : undefined;
+}
+
 export function domainXml(description: DomainDescription): string {
-  const { accelerator, instance, consoleLog } = description;
+  const { accelerator, instance } = description;
   const title = printable(description.title ?? '');
   const seed = description.seedUrl && `ds=nocloud;s=${description.seedUrl}`;
   return renderXml({
@@ -138,7 +157,7 @@ export function domainXml(description: DomainDescription): string {
             port: { '@isolated': 'yes' },
           },
         }),
-        serial: { '@type': 'file', source: { '@path': consoleLog, '@append': 'on' }, target: { '@port': '0' } },
+        serial: serialOf(description),
         // libvirt chooses the path: QEMU's user could not make a socket in a folder of ours.
         graphics: { '@type': 'vnc', listen: { '@type': 'socket' } },
         video: { model: { '@type': 'vga', '@vram': '16384' } },

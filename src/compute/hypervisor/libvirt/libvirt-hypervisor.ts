@@ -5,8 +5,10 @@
  * the network's document; what a crash left half made is found by its names alone. Domains without our element and
  * node name are never listed and never touched.
  */
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { availableParallelism, totalmem } from 'node:os';
+import type { ConsoleKind } from '../../../protocol/console.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
@@ -32,6 +34,7 @@ import { DataFolder } from './data-folder.js';
 import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata } from './domain-document.js';
 import { DomainVolumes } from './domain-volumes.js';
 import { freeGpuAddresses } from './gpu-devices.js';
+import { GuestConsoles } from './guest-consoles.js';
 import { openKvmDevice } from './kvm-device.js';
 import type { LibvirtHypervisorOptions } from './options.js';
 import { PowerWatch, type Observation } from './power-watch.js';
@@ -57,6 +60,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly data: DataFolder;
   private readonly images: ImageCache;
   private readonly volumes: DomainVolumes;
+  private readonly consoles: GuestConsoles;
   private readonly watch = new PowerWatch();
   private readonly gpuClaims = new SerialQueue();
   private evictions: NodeJS.Timeout | undefined;
@@ -74,6 +78,7 @@ export class LibvirtHypervisor implements Hypervisor {
     );
     this.network = new NodeNetwork(options.network, options.metadataBaseUrl, this.connection, log);
     this.data = new DataFolder(options.dataFolder);
+    this.consoles = new GuestConsoles(this.connection);
     this.volumes = new DomainVolumes(this.connection, this.data, log);
     this.images = new ImageCache({ folder: this.data.images, conductorUrl, conductorHeaders, egress, log });
   }
@@ -85,6 +90,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async open(): Promise<void> {
     await this.data.open();
     await this.images.open();
+    await this.consoles.open();
     await openKvmDevice(this.options.log);
     await this.connection.open();
     try {
@@ -156,6 +162,7 @@ export class LibvirtHypervisor implements Hypervisor {
           memoryMib: spec.memoryMib,
           seedUrl: `${baseUrl}/metadata/${metadataToken}/${identity.vmUuid}/`,
           ...files,
+          serialSocket: this.consoles.serialSocketOf(identity),
           interface: { mac: macOf(identity.vmUuid), tap: tapOf(identity.vmUuid), network: this.options.network.name },
           onReboot: 'restart',
         });
@@ -224,6 +231,14 @@ export class LibvirtHypervisor implements Hypervisor {
     return consoleTail(this.data.filesOf(identity).consoleLog, bytes);
   }
 
+  openConsole(identity: DomainIdentity, kind: ConsoleKind): Promise<Duplex> {
+    return this.explained('The console of the virtual machine cannot be opened', async () => {
+      if ((await this.domainOf(identity))?.state !== 'running')
+        throw new HypervisorError('The virtual machine does not run on its node.', false);
+      return await (kind === 'vnc' ? this.consoles.screen(identity) : this.consoles.serialLine(identity));
+    });
+  }
+
   setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[]): Promise<void> {
     return this.work(identity, 'The volumes of the virtual machine cannot be changed', async () => {
       const domain = await this.domainOf(identity);
@@ -262,6 +277,7 @@ export class LibvirtHypervisor implements Hypervisor {
       await this.connection.call('undefineDomain', identity.vmUuid);
     }
     await this.data.removeInstance(identity);
+    await this.consoles.remove(identity);
     // The address goes with the VM's UUID: another life of it on this node needs it still.
     const otherLife = own && own.instance.incarnationId !== identity.incarnationId;
     if (!otherLife) await this.network.release(identity.vmUuid);

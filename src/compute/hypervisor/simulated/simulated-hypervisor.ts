@@ -7,10 +7,12 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { PassThrough, type Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { pino } from 'pino';
 import type { Config } from '../../../config/settings.js';
+import type { ConsoleKind } from '../../../protocol/console.js';
 import type { VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { ImageOrder } from '../../../protocol/image.js';
@@ -23,6 +25,8 @@ import { AddressPool } from './address-pool.js';
 import { Journal, type SimulatedDomain } from './journal.js';
 import { misbehave, type Misbehaviours } from './misbehaviour.js';
 import { simulatedConsole } from './simulated-console.js';
+import { SimulatedScreen } from './simulated-screen.js';
+import { SimulatedSerialLine } from './simulated-serial-line.js';
 
 export interface SimulatedHypervisorOptions {
   readonly journalPath: string;
@@ -44,6 +48,7 @@ export class SimulatedHypervisor implements Hypervisor {
   private domains = new Map<VmUuid, SimulatedDomain>();
   private readonly addresses: AddressPool;
   private readonly journal: Journal;
+  private readonly consoles = new Set<Duplex>();
   private readonly listeners: ((change: PowerChange) => void)[] = [];
 
   constructor(private readonly options: SimulatedHypervisorOptions) {
@@ -70,6 +75,7 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   async close(): Promise<void> {
+    for (const console of this.consoles) console.destroy();
     await this.journal.close();
   }
 
@@ -190,6 +196,16 @@ export class SimulatedHypervisor implements Hypervisor {
     } finally {
       await images.close();
     }
+  }
+
+  async openConsole(identity: DomainIdentity, kind: ConsoleKind): Promise<Duplex> {
+    if (!(await misbehave('openConsole', this.misbehaviours.openConsole))) return new PassThrough();
+    const domain = this.find(identity);
+    if (domain?.state !== 'running') throw new HypervisorError('The virtual machine does not run on its node.', false);
+    const console = kind === 'vnc' ? new SimulatedScreen(domain.name ?? domain.vmUuid) : new SimulatedSerialLine(simulatedConsole(domain));
+    this.consoles.add(console);
+    console.once('close', () => this.consoles.delete(console));
+    return console;
   }
 
   onPowerChange(listener: (change: PowerChange) => void): void {
