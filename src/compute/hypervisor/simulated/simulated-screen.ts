@@ -49,6 +49,8 @@ export class SimulatedScreen extends Duplex {
   /** The viewer has asked for what changes next. */
   private awaited = false;
   private taken: (() => void) | undefined;
+  /** Enough was said; `_read` tells when more is wanted. */
+  private full = false;
 
   constructor(private readonly name: string) {
     super();
@@ -56,6 +58,7 @@ export class SimulatedScreen extends Duplex {
   }
 
   override _read(): void {
+    this.full = false;
     this.work();
   }
 
@@ -72,14 +75,13 @@ export class SimulatedScreen extends Duplex {
 
   /** What is asked while the last answer still waits to be read is heard only afterwards. */
   private work(): void {
-    const mayAnswer = () => this.readableLength < this.readableHighWaterMark;
     try {
-      while (mayAnswer() && this.takeOne());
+      while (!this.full && this.takeOne());
     } catch (error) {
       this.destroy(error as Error);
       return;
     }
-    if (!mayAnswer()) return;
+    if (this.full) return;
     const { taken } = this;
     this.taken = undefined;
     taken?.();
@@ -89,17 +91,17 @@ export class SimulatedScreen extends Duplex {
     switch (this.step) {
       case 'version':
         return this.takeBytes(12, () => {
-          this.push(Buffer.from([1, SECURITY_NONE]));
+          this.say(Buffer.from([1, SECURITY_NONE]));
           this.step = 'security';
         });
       case 'security':
         return this.takeBytes(1, () => {
-          this.push(Buffer.alloc(4));
+          this.say(Buffer.alloc(4));
           this.step = 'init';
         });
       case 'init':
         return this.takeBytes(1, () => {
-          this.push(this.serverInit());
+          this.say(this.serverInit());
           this.step = 'messages';
         });
       case 'messages':
@@ -142,7 +144,11 @@ export class SimulatedScreen extends Duplex {
   private show(): void {
     this.awaited = false;
     this.shownBox = this.box;
-    this.push(this.picture());
+    this.say(this.picture());
+  }
+
+  private say(bytes: Buffer): void {
+    this.full = !this.push(bytes);
   }
 
   private serverInit(): Buffer {

@@ -7,6 +7,7 @@ const ERASE: ReadonlySet<number> = new Set([0x08, 0x7f]);
 export class SimulatedSerialLine extends Duplex {
   private line = '';
   private taken: (() => void) | undefined;
+  private full = false;
 
   constructor(boot: string) {
     super();
@@ -15,6 +16,7 @@ export class SimulatedSerialLine extends Duplex {
   }
 
   override _read(): void {
+    this.full = false;
     const { taken } = this;
     this.taken = undefined;
     taken?.();
@@ -23,8 +25,8 @@ export class SimulatedSerialLine extends Duplex {
   /** More is heard only when the echo was read. */
   override _write(typed: Buffer, _encoding: BufferEncoding, taken: () => void): void {
     for (const byte of typed) this.type(byte);
-    if (this.readableLength < this.readableHighWaterMark) taken();
-    else this.taken = taken;
+    if (this.full) this.taken = taken;
+    else taken();
   }
 
   override _final(done: () => void): void {
@@ -47,6 +49,6 @@ export class SimulatedSerialLine extends Duplex {
   }
 
   private say(text: string): void {
-    this.push(text);
+    this.full = !this.push(text);
   }
 }

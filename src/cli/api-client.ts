@@ -1,0 +1,44 @@
+/** The API as the client commands call it: where `BATON_URL` says, with the key in `BATON_API_KEY`. */
+import type { Environment } from '../config/load.js';
+import { UsageError } from './command-line.js';
+
+const DEFAULT_URL = 'http://127.0.0.1:8080';
+
+interface Vm {
+  readonly id: number;
+  readonly name: string;
+  readonly environment: { readonly name: string };
+}
+
+export class ApiClient {
+  readonly url: string;
+  private readonly key: string;
+
+  /** @throws UsageError without a key. */
+  constructor({ BATON_URL, BATON_API_KEY }: Environment) {
+    this.url = (BATON_URL || DEFAULT_URL).replace(/\/+$/, '');
+    if (!BATON_API_KEY) throw new UsageError('Set BATON_API_KEY to an API key, and BATON_URL to the address of the cloud.');
+    this.key = BATON_API_KEY;
+  }
+
+  /** @throws Error with the API's own message. */
+  async get<Answer>(path: string): Promise<Answer> {
+    const answer = await fetch(`${this.url}/v1${path}`, { headers: { api_key: this.key } }).catch((error: Error) => {
+      throw new Error(`${this.url} cannot be reached: ${(error.cause as Error | undefined)?.message ?? error.message}. Is BATON_URL right?`);
+    });
+    const json = (await answer.json().catch(() => ({ message: 'the answer is not JSON. Is BATON_URL right?' }))) as Answer & { message?: string };
+    if (!answer.ok) throw new Error(json.message ?? `The API answered ${answer.status}.`);
+    return json;
+  }
+
+  /** @param name of the VM, or `environment/name`. @returns the path of the VM below `/v1`. */
+  async vmPath(name: string): Promise<string> {
+    const [environment, vmName] = name.includes('/') ? name.split('/', 2) : [undefined, name];
+    const { instances } = await this.get<{ instances: Vm[] }>(`/core/virtual-machines?search=${encodeURIComponent(vmName!)}`);
+    const found = instances.filter((vm) => vm.name === vmName && (environment === undefined || vm.environment.name === environment));
+    if (found.length === 0) throw new Error(`There is no virtual machine '${name}'.`);
+    if (found.length > 1)
+      throw new UsageError(`'${name}' is the name of several: say ${found.map((vm) => `${vm.environment.name}/${vm.name}`).join(' or ')}.`);
+    return `/core/virtual-machines/${found[0]!.id}`;
+  }
+}
