@@ -25,6 +25,7 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'admin node undrain': () => import('./cli/commands/admin-node-undrain.js'),
   'admin nodes': () => import('./cli/commands/admin-nodes.js'),
   'admin tasks': () => import('./cli/commands/admin-tasks.js'),
+  'vm console': () => import('./cli/commands/vm-console.js'),
 };
 
 async function main(args: readonly string[]): Promise<number | void> {

@@ -175,6 +175,11 @@ describe('a request for a console', () => {
     expect((await vms.get(`/${other.id}/console/${job}`)).status).toBe(404);
     expect((await vms.get(`/${vm.id}/console/99999`)).status).toBe(404);
     // As if a colleague had requested it.
+    await cloud.database.query(
+      `INSERT INTO membership (organization_id, user_id, role)
+       SELECT s.organization_id, (SELECT max(id) FROM user_account), 'member' FROM console_session s WHERE s.id = $1`,
+      [job],
+    );
     await cloud.database.query('UPDATE console_session SET user_id = (SELECT max(id) FROM user_account) WHERE id = $1', [job]);
     expect((await vms.get(`/${vm.id}/console/${job}`)).status).toBe(404);
   });

@@ -136,6 +136,16 @@ export const COMMANDS = {
   },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
   'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
+  'vm console': {
+    words: 'vm console',
+    operand: 'NAME',
+    summary: 'Print the address of a VM\'s screen, or be its serial terminal. NAME may be ENVIRONMENT/NAME.',
+    roles: [],
+    flags: {
+      serial: { type: 'boolean', help: 'The serial console, attached to this terminal: Ctrl-] or ~. leaves.' },
+      url: { type: 'boolean', help: 'Only print the address, of the serial console too.' },
+    },
+  },
 } as const satisfies Record<string, CommandDefinition>;
 
 export type CommandName = keyof typeof COMMANDS;

@@ -3,8 +3,7 @@ import type { ConsoleKind } from '../../protocol/console.js';
 import type { ComputeNodeId, IncarnationId, OrganizationId, UserId, VmId } from '../../protocol/ids.js';
 import { ComputeNode } from '../fleet/compute-node.entity.js';
 import { ApiKey } from '../identity/api-key.entity.js';
-import { Organization } from '../identity/organization.entity.js';
-import { UserAccount } from '../identity/user-account.entity.js';
+import { Membership } from '../identity/membership.entity.js';
 import { Incarnation } from '../virtual-machines/incarnation.entity.js';
 import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
 import type { ConsoleState } from './console-sessions.service.js';
@@ -17,20 +16,19 @@ import type { ConsoleState } from './console-sessions.service.js';
 @Check('ck_console_session_kind', `"kind" IN ('vnc', 'serial')`)
 @Check('ck_console_session_state', `"state" IN ('requested', 'ready', 'open', 'ended')`)
 @Check('ck_console_session_ticket', `"ticket_hash" IS NULL OR ("state" = 'ready' AND "ticket_expires_at" IS NOT NULL)`)
+@ForeignKey(() => Membership, ['organizationId', 'userId'], ['organizationId', 'userId'], { onDelete: 'CASCADE' })
 export class ConsoleSession {
   /** The API's `job_id`. */
   @PrimaryGeneratedColumn('identity', { type: 'int' })
   id: number;
 
   @Column('int')
-  @ForeignKey(() => Organization)
   organizationId: OrganizationId;
 
   @Column('int')
-  @ForeignKey(() => UserAccount)
   userId: UserId;
 
-  /** A key that is revoked takes its consoles along. */
+  /** A key that is revoked takes its consoles along, as a member does who leaves. */
   @Column('int')
   @ForeignKey(() => ApiKey, { onDelete: 'CASCADE' })
   apiKeyId: number;

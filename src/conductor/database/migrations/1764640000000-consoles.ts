@@ -32,8 +32,9 @@ const STATEMENTS = [
   `CREATE INDEX "idx_console_session_asked" ON "console_session" ("compute_node_id") WHERE "held_by" IS NULL AND "state" <> 'ended'`,
   `CREATE INDEX "idx_console_session_living" ON "console_session" ("virtual_machine_id") WHERE "state" <> 'ended'`,
   `CREATE UNIQUE INDEX "idx_console_session_ticket" ON "console_session" ("ticket_hash") WHERE "ticket_hash" IS NOT NULL`,
-  foreignKey('organization_id', 'organization'),
-  foreignKey('user_id', 'user_account'),
+  `ALTER TABLE "console_session"
+    ADD CONSTRAINT "fk_console_session_organization_id_user_id" FOREIGN KEY ("organization_id", "user_id")
+    REFERENCES "membership"("organization_id", "user_id") ON DELETE CASCADE`,
   foreignKey('api_key_id', 'api_key', ' ON DELETE CASCADE'),
   foreignKey('virtual_machine_id', 'virtual_machine'),
   foreignKey('incarnation_id', 'incarnation'),
