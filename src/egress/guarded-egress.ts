@@ -55,6 +55,18 @@ export class GuardedEgress {
     return undefined;
   }
 
+  /**
+   * For programs that connect by themselves: they must be pinned to what this returns, and not look the name up again.
+   * @throws EgressRefusedError, or what the resolver throws.
+   */
+  async permittedAddress(hostname: string, resolve: Resolve = resolveBySystem): Promise<string> {
+    const addresses = isIP(hostname) === 0 ? (await resolve(hostname)).map(({ address }) => address) : [hostname];
+    if (!addresses.every((address) => this.ranges.permits(address))) throw new EgressRefusedError();
+    const [first] = addresses;
+    if (first === undefined) throw Object.assign(new Error('no address'), { code: 'ENOTFOUND' });
+    return first;
+  }
+
   /** Connections of this agent reach permitted addresses only. Who creates it closes it. */
   createAgent(options: { connectionsPerOrigin: number }, resolve: Resolve = resolveBySystem): Agent {
     const connectTo = buildConnector({ timeout: CONNECT_TIMEOUT_MS, lookup: this.checkedLookup(resolve) });

@@ -6,7 +6,7 @@ import { freePorts } from './scratch.js';
 import { ServerProcess } from './server-process.js';
 
 const MAIN = join(process.cwd(), 'dist', 'main.js');
-const START_PATIENCE_MS = 30_000;
+const START_PATIENCE_MS = 60_000;
 
 /** For fleets that a test starts together. */
 export const JOIN_TOKEN = 'join-token-of-the-test-fleet';
