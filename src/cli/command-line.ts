@@ -107,6 +107,9 @@ export const COMMANDS = {
       'memory-mib': { type: 'string', value: 'N|unlimited', help: 'Memory in MiB.' },
       'disk-gib': { type: 'string', value: 'N|unlimited', help: 'Disk in GiB, of VMs.' },
       gpus: { type: 'string', value: 'N|unlimited', help: 'GPUs.' },
+      volumes: { type: 'string', value: 'N|unlimited', help: 'Volumes.' },
+      'volume-gib': { type: 'string', value: 'N|unlimited', help: 'GiB of volumes.' },
+      'floating-ips': { type: 'string', value: 'N|unlimited', help: 'Floating IPs that VMs hold.' },
     },
   },
   'admin price': {

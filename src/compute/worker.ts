@@ -20,7 +20,7 @@ import { HeartbeatLoop } from './uplink/heartbeat.js';
 import { NodeKeyFile } from './uplink/node-key.js';
 import { register } from './uplink/registration.js';
 import { Reporter } from './uplink/reporter.js';
-import { VolumeRemoval } from './disks/volume-removal.js';
+import { VolumeChores } from './disks/volume-chores.js';
 import type { Hypervisor } from './hypervisor/hypervisor.js';
 import { ImageFetching } from './images/image-fetching.js';
 import type { MetadataProxy } from './metadata-proxy.js';
@@ -149,9 +149,11 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       openConsole: (identity, kind) => hypervisor.openConsole(identity, kind),
       logger,
     });
-    const removal = new VolumeRemoval({
+    const chores = new VolumeChores({
+      prepare: (volume) => hypervisor.prepareVolume(volume),
+      confirmPrepared: (volume) => client.volumesPrepared({ session, volumes: [volume] }),
       remove: (uuid) => hypervisor.removeVolume(uuid),
-      confirm: (volumes) => client.volumesRemoved({ session, volumes }),
+      confirmRemoved: (uuid) => client.volumesRemoved({ session, volumes: [uuid] }),
       logger,
     });
     const images = new ImageFetching({
@@ -165,10 +167,11 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
       inventory: () => hypervisor.inventory(),
       send: async (beat, signal) => {
-        const { consoleLogs = [], consoles = [], removeVolumes = [], fetchImages = [] } = await client.heartbeat(beat, signal);
+        const { consoleLogs = [], consoles = [], removeVolumes = [], prepareVolumes = [], fetchImages = [] } = await client.heartbeat(beat, signal);
         reader.asked(consoleLogs);
         tunnels.asked(consoles);
-        removal.asked(removeVolumes);
+        chores.askedToRemove(removeVolumes);
+        chores.askedToPrepare(prepareVolumes);
         images.asked(fetchImages);
       },
     });

@@ -168,6 +168,12 @@ export const SETTINGS = {
     roles: conductor,
     help: 'Prefer the emptiest node, or the fullest that still fits.',
   }),
+  customFlavors: setting({
+    env: 'BATON_CUSTOM_FLAVORS',
+    schema: z.enum(['true', 'false']).default('true').transform((text) => text === 'true'),
+    roles: conductor,
+    help: 'Whether VMs may be created with a size of their own (flavor) in place of an offered one (flavor_name).',
+  }),
   currency: setting({
     env: 'BATON_CURRENCY',
     schema: z.string().regex(/^[A-Z]{3}$/, 'must be three capital letters, such as USD').default('USD'),

@@ -4,6 +4,7 @@ import type { ConsoleLogQuery } from './console-log.js';
 import type { ImageOrder } from './image.js';
 import type { VmUuid, VolumeUuid } from './ids.js';
 import type { ObservedState } from './report.js';
+import type { VolumePreparation } from './volume.js';
 
 export interface GpuInventory {
   readonly model: string;
@@ -60,6 +61,8 @@ export interface HeartbeatAnswer {
   readonly removeVolumes?: readonly VolumeUuid[];
   /** Images that this node shall download; named again until their outcome is told. */
   readonly fetchImages?: readonly ImageOrder[];
+  /** Volumes to be made of their images; named again until the worker tells that they are there, or why not. */
+  readonly prepareVolumes?: readonly VolumePreparation[];
   /** Consoles that somebody wants to see; absent from conductors of the version before. */
   readonly consoleLogs?: readonly ConsoleLogQuery[];
   /** Consoles that somebody wants to open; named until the worker is there with each. */

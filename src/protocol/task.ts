@@ -42,11 +42,13 @@ export interface GpuSpec {
 export interface VmHardware {
   readonly vcpus: number;
   readonly memoryMib: number;
-  /** Size of the root disk; the overlay never gets smaller than its base image. */
+  /** Size of the root disk, zero where it is a volume; the overlay never gets smaller than its base image. */
   readonly diskGib: number;
   readonly gpu?: GpuSpec;
   readonly image: ImageSpec;
-  /** All that are attached; absent where none ever was. */
+  /** Boots from this volume in place of a disk of its own; made of `image` where it is not there yet. */
+  readonly rootVolume?: VolumeSpec;
+  /** All that are attached beside that; absent where none ever was. */
   readonly volumes?: readonly VolumeSpec[];
   /** Public address that the node maps 1:1 to the VM's fixed address. */
   readonly floatingIp?: string;

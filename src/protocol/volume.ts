@@ -1,9 +1,16 @@
 /** Volumes, as workers know them: by UUID. A volume's file is on one node alone and outlives the domains that had it. */
 import type { VolumeUuid } from './ids.js';
+import type { ImageSpec } from './task.js';
 
 export interface VolumeSpec {
   readonly uuid: VolumeUuid;
+  /** It never gets smaller. */
   readonly sizeGib: number;
+}
+
+/** A volume that shall be made of an image. */
+export interface VolumePreparation extends VolumeSpec {
+  readonly image: ImageSpec;
 }
 
 /** All that QEMU shows of a virtio disk's serial number. */
@@ -16,4 +23,16 @@ export const serialOf = (uuid: VolumeUuid): string => uuid.slice(0, SERIAL_LENGT
 export interface RemovedVolumes {
   readonly session: number;
   readonly volumes: readonly VolumeUuid[];
+}
+
+export interface PreparedVolume {
+  readonly uuid: VolumeUuid;
+  /** Why it could not be made, in words fit for its owner; absent for one that is there. */
+  readonly fault?: string;
+}
+
+/** What a worker tells of the volumes that the answer to its heartbeat asked it to make. */
+export interface PreparedVolumes {
+  readonly session: number;
+  readonly volumes: readonly PreparedVolume[];
 }

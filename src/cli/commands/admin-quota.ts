@@ -17,6 +17,9 @@ export const run: Run = async (invocation) => {
     memory_mib: limit(invocation.flags, 'memory-mib'),
     disk_gib: limit(invocation.flags, 'disk-gib'),
     gpus: limit(invocation.flags, 'gpus'),
+    volumes: limit(invocation.flags, 'volumes'),
+    volume_gib: limit(invocation.flags, 'volume-gib'),
+    floating_ips: limit(invocation.flags, 'floating-ips'),
   };
   const quota = await withDatabase(invocation, (dataSource) => setQuota(dataSource, organization, limits));
   if (quota === undefined) throw new UsageError(`There is no organization '${organization}'.`);

@@ -38,8 +38,8 @@ export async function ensureOverlay({ overlay, base, baseFormat, sizeGib }: Over
   }
 }
 
-/** The size of the disk as the guest sees it, in bytes. */
+/** The size of the disk as the guest sees it, in bytes. It may be in use: nothing but its header is read. */
 export async function virtualSize(path: string, format: ImageFormat): Promise<number> {
-  const answer = JSON.parse(await qemuImg('info', '-f', format, '--output=json', path)) as { 'virtual-size': number };
+  const answer = JSON.parse(await qemuImg('info', '-U', '-f', format, '--output=json', path)) as { 'virtual-size': number };
   return answer['virtual-size'];
 }

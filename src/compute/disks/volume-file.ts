@@ -1,23 +1,58 @@
 /**
- * A volume's file: a sparse qcow2 of its own, without a base. It appears complete or not at all, and one that is there is
- * never made anew: it holds somebody's data.
+ * A volume's file: a qcow2 of its own, without a base, so that it outlives the image that it was made of. It appears
+ * complete or not at all, and one that is there is never made anew: it holds somebody's data. The link that gives it its
+ * name fails where another call was faster. The format is always said, never guessed. Sizes only grow.
  */
-import { chmod, rename, rm, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { chmod, link, rm, stat } from 'node:fs/promises';
+import type { ImageFormat } from '../../image-format/disk-image.js';
 import { runCommand } from '../hypervisor/libvirt/host-command.js';
+import { virtualSize } from './overlay-disk.js';
 
 const TIMEOUT_MS = 60_000;
+/** For the copy of a whole image. */
+const COPY_TIMEOUT_MS = 30 * 60_000;
+const GIB = 2 ** 30;
 
-export async function ensureVolumeFile(path: string, sizeGib: number): Promise<void> {
-  if (await stat(path).catch(() => undefined)) return;
-  const partial = `${path}.partial`;
-  await rm(partial, { force: true });
+/** What a volume begins with: an image that was found fit for it. */
+export interface VolumeContent {
+  readonly base: string;
+  readonly baseFormat: ImageFormat;
+}
+
+const isThere = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;
+
+/** @param content is asked for only where there is no file yet. */
+export async function ensureVolumeFile(path: string, sizeGib: number, content?: () => Promise<VolumeContent>): Promise<void> {
+  if (await isThere(path)) return;
+  const source = await content?.();
+  const partial = `${path}.${randomUUID()}.partial`;
   try {
-    await runCommand('qemu-img', ['create', '-q', '-f', 'qcow2', partial, `${sizeGib}G`], { timeoutMs: TIMEOUT_MS });
+    if (source) await copyImage(source, partial, sizeGib);
+    else await qemuImg(TIMEOUT_MS, 'create', '-q', '-f', 'qcow2', partial, `${sizeGib}G`);
     // Nobody else's to read; libvirt makes QEMU's user the owner while a guest has it.
     await chmod(partial, 0o600);
-    await rename(partial, path);
-  } catch (error) {
+    await link(partial, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  } finally {
     await rm(partial, { force: true });
-    throw error;
   }
 }
+
+/** Also of a file that a running guest has: it is only looked at. */
+export async function isSmaller(path: string, sizeGib: number): Promise<boolean> {
+  return (await virtualSize(path, 'qcow2')) < sizeGib * GIB;
+}
+
+/** Call only while no QEMU has the file open. */
+export async function growVolumeFile(path: string, sizeGib: number): Promise<void> {
+  if (await isSmaller(path, sizeGib)) await qemuImg(TIMEOUT_MS, 'resize', '-q', '-f', 'qcow2', path, `${sizeGib}G`);
+}
+
+async function copyImage({ base, baseFormat }: VolumeContent, path: string, sizeGib: number): Promise<void> {
+  await qemuImg(COPY_TIMEOUT_MS, 'convert', '-q', '-f', baseFormat, '-O', 'qcow2', base, path);
+  await qemuImg(TIMEOUT_MS, 'resize', '-q', '-f', 'qcow2', path, `${sizeGib}G`);
+}
+
+const qemuImg = (timeoutMs: number, ...args: string[]): Promise<string> => runCommand('qemu-img', args, { timeoutMs });

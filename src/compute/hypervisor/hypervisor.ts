@@ -13,7 +13,7 @@ import type { IncarnationId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { FailureCause } from '../../protocol/report.js';
 import type { ImageOrder } from '../../protocol/image.js';
 import type { VmSpec } from '../../protocol/task.js';
-import type { VolumeSpec } from '../../protocol/volume.js';
+import type { VolumePreparation, VolumeSpec } from '../../protocol/volume.js';
 import type { CheckedImage } from '../images/image-cache.js';
 
 export interface DomainIdentity {
@@ -74,10 +74,14 @@ export interface Hypervisor {
   reset(identity: DomainIdentity, times: number): Promise<void>;
 
   /**
-   * Gives the domain exactly these volumes, whether it runs or not. One that has no file on this node yet gets an empty
-   * one; what is taken away keeps its file. The guest of a running domain has let go of what was taken away.
+   * Gives the domain exactly these volumes beside the one that it boots from, whether it runs or not, each at least as
+   * large as is said. One that has no file on this node yet gets an empty one; what is taken away keeps its file. The
+   * guest of a running domain has let go of what was taken away, and sees at once what has grown.
    */
-  setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[]): Promise<void>;
+  setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[], root?: VolumeSpec): Promise<void>;
+
+  /** Makes the file of a volume of an image; nothing where it is there. @throws HypervisorError when the image does not fit. */
+  prepareVolume(volume: VolumePreparation): Promise<void>;
 
   /** Removes the file of a volume that no domain has. None there is success too. */
   removeVolume(uuid: VolumeUuid): Promise<void>;

@@ -121,8 +121,9 @@ async function prepare(visit: Visit): Promise<'next' | 'ended'> {
 
 /** Nothing for a VM that never had any: what it has is then nobody's business here. */
 async function setVolumes({ hypervisor, task }: Visit): Promise<'next'> {
-  const { volumes } = task.spec;
-  if (volumes !== undefined) await persistent(() => hypervisor.setVolumes(task, volumes));
+  const { volumes, rootVolume } = task.spec;
+  if (volumes !== undefined || rootVolume !== undefined)
+    await persistent(() => hypervisor.setVolumes(task, volumes ?? [], rootVolume));
   return 'next';
 }
 
@@ -196,7 +197,11 @@ async function heed(visit: Visit, verdict: ReportVerdict): Promise<'next' | 'end
 const about = ({ taskId, incarnationId, generation }: ConvergeTask) => ({ taskId, incarnationId, generation });
 
 /** They were just set: what the domain has is what the task wants. */
-const volumes = ({ task }: Visit) => (task.spec.volumes && { volumes: task.spec.volumes.map(({ uuid }) => uuid) });
+function volumes({ task }: Visit): Pick<ReportDraft, 'volumes'> {
+  const { volumes: attached, rootVolume } = task.spec;
+  if (attached === undefined && rootVolume === undefined) return {};
+  return { volumes: [...(rootVolume ? [rootVolume] : []), ...(attached ?? [])].map(({ uuid }) => uuid) };
+}
 
 const address = ({ fixedIp }: Visit) => (fixedIp === undefined ? {} : { fixedIp });
 

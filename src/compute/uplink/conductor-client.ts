@@ -12,7 +12,7 @@ import type { ConsoleLogAnswer } from '../../protocol/console-log.js';
 import type { Heartbeat, HeartbeatAnswer, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import type { ImageNewsAnswer, ImageNewsBatch } from '../../protocol/image.js';
 import type { ReportBatch, ReportBatchAnswer } from '../../protocol/report.js';
-import type { RemovedVolumes } from '../../protocol/volume.js';
+import type { PreparedVolumes, RemovedVolumes } from '../../protocol/volume.js';
 
 const CONNECTIONS = 8;
 const TIME_LIMIT_MS = 15_000;
@@ -104,6 +104,10 @@ export class ConductorClient {
 
   tellOfImages(batch: ImageNewsBatch): Promise<ImageNewsAnswer> {
     return this.post<ImageNewsAnswer>('compute/image-news', batch);
+  }
+
+  async volumesPrepared(prepared: PreparedVolumes): Promise<void> {
+    await this.post('compute/prepared-volumes', prepared);
   }
 
   /** Passes a guest's request on, without the node's key. */

@@ -2,6 +2,7 @@
  * What must always be true, each with a query that finds where it is not. `fsck` asks them all in one snapshot of the
  * database, so that work under way is never mistaken for damage.
  */
+import { QUOTA_KINDS } from '../quotas/quota-refusal.js';
 import { USAGE_INVARIANTS } from './usage-invariants.js';
 import { VOLUME_INVARIANTS } from './volume-invariants.js';
 
@@ -44,10 +45,19 @@ const QUOTA_SUMS = `
          coalesce(sum(i.vcpus) FILTER (WHERE NOT i.hibernated), 0)::int AS vcpus,
          coalesce(sum(i.memory_mib) FILTER (WHERE NOT i.hibernated), 0)::int AS memory_mib,
          coalesce(sum(i.disk_gib), 0)::int AS disk_gib,
-         coalesce(sum(i.gpu_count) FILTER (WHERE NOT i.hibernated), 0)::int AS gpus
+         coalesce(sum(i.gpu_count) FILTER (WHERE NOT i.hibernated), 0)::int AS gpus,
+         (SELECT count(*)::int FROM volume v WHERE v.organization_id = o.id AND v.deleted_at IS NULL) AS volumes,
+         (SELECT coalesce(sum(v.size_gib), 0)::int FROM volume v WHERE v.organization_id = o.id AND v.deleted_at IS NULL) AS volume_gib,
+         (SELECT count(*)::int FROM floating_ip f JOIN virtual_machine h ON h.id = f.virtual_machine_id
+           WHERE h.organization_id = o.id) AS floating_ips
     FROM organization o LEFT JOIN virtual_machine vm ON vm.organization_id = o.id
     LEFT JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.claimed
    GROUP BY o.id`;
+
+/** What a quota counts and what there is, by the names of its kinds. */
+const QUOTA_KIND_NAMES = Object.keys(QUOTA_KINDS);
+const QUOTA_COUNTED = QUOTA_KIND_NAMES.map((kind) => `q.${kind}_used`).join(', ');
+const QUOTA_THERE = QUOTA_KIND_NAMES.map((kind) => `s.${kind}`).join(', ');
 
 const UPDATE_WITHOUT_TASK = `
   vm.deleted_at IS NULL AND vm.operation = 'update' AND vm.observed_generation < vm.generation
@@ -91,21 +101,16 @@ export const INVARIANTS: readonly Invariant[] = [
   },
   {
     name: 'quota-usage-adds-up',
-    advice: 'What an organization counts as used differs from the claims of its VMs. --repair counts anew.',
+    advice: 'What an organization counts as used differs from what its VMs claim, its volumes and its floating IPs. --repair counts anew.',
     violations: `
       SELECT 'organization ' || o.name AS subject,
-             format('counts %s VMs, %s vCPUs, %s MiB, %s GiB, %s GPUs; claimed are %s, %s, %s, %s, %s', q.vms_used, q.vcpus_used,
-                    q.memory_mib_used, q.disk_gib_used, q.gpus_used, s.vms, s.vcpus, s.memory_mib, s.disk_gib, s.gpus) AS detail
+             format('of (${QUOTA_KIND_NAMES.join(', ')}) counts %s; there are %s', (${QUOTA_COUNTED}), (${QUOTA_THERE})) AS detail
         FROM organization_quota q JOIN (${QUOTA_SUMS}) s USING (organization_id) JOIN organization o ON o.id = q.organization_id
-       WHERE (q.vms_used, q.vcpus_used, q.memory_mib_used, q.disk_gib_used, q.gpus_used)
-          <> (s.vms, s.vcpus, s.memory_mib, s.disk_gib, s.gpus)`,
+       WHERE (${QUOTA_COUNTED}) <> (${QUOTA_THERE})`,
     repair: `
-      UPDATE organization_quota q
-         SET vms_used = s.vms, vcpus_used = s.vcpus, memory_mib_used = s.memory_mib, disk_gib_used = s.disk_gib, gpus_used = s.gpus
+      UPDATE organization_quota q SET ${QUOTA_KIND_NAMES.map((kind) => `${kind}_used = s.${kind}`).join(', ')}
         FROM (${QUOTA_SUMS}) s
-       WHERE s.organization_id = q.organization_id
-         AND (q.vms_used, q.vcpus_used, q.memory_mib_used, q.disk_gib_used, q.gpus_used)
-          <> (s.vms, s.vcpus, s.memory_mib, s.disk_gib, s.gpus)`,
+       WHERE s.organization_id = q.organization_id AND (${QUOTA_COUNTED}) <> (${QUOTA_THERE})`,
   },
   {
     name: 'organization-has-an-owner',

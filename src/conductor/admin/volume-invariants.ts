@@ -38,11 +38,35 @@ export const VOLUME_INVARIANTS: readonly Invariant[] = [
       SELECT 'vm ' || vm.id AS subject, format('is told of %s; attached are %s', told.uuids, wanted.uuids) AS detail
         FROM virtual_machine vm
        CROSS JOIN LATERAL (SELECT coalesce(array_agg(t->>'uuid' ORDER BY t->>'uuid'), '{}') AS uuids
-                             FROM jsonb_array_elements(coalesce(vm.hardware->'volumes', '[]')) AS t) AS told
+                             FROM (SELECT jsonb_array_elements(coalesce(vm.hardware->'volumes', '[]')) AS t
+                                   UNION ALL SELECT vm.hardware->'rootVolume' WHERE vm.hardware ? 'rootVolume') AS all_told) AS told
        CROSS JOIN LATERAL (SELECT coalesce(array_agg(v.uuid::text ORDER BY v.uuid::text), '{}') AS uuids
                              FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
                             WHERE a.virtual_machine_id = vm.id AND a.status IN ('ATTACHING', 'ATTACHED')) AS wanted
-       WHERE vm.deleted_at IS NULL AND told.uuids <> wanted.uuids`,
+       WHERE vm.deleted_at IS NULL AND told.uuids <> wanted.uuids
+         AND EXISTS (SELECT 1 FROM incarnation i WHERE i.virtual_machine_id = vm.id AND i.ended_at IS NULL)`,
+  },
+  {
+    name: 'vm-knows-the-size-of-its-volumes',
+    advice: "A volume has grown, but its VM's desired state has the old size. Report this as a defect, with its events.",
+    violations: `
+      SELECT 'volume ' || v.id AS subject, format('%s GiB, but vm %s is told %s', v.size_gib, vm.id, told->>'sizeGib') AS detail
+        FROM volume_attachment a
+        JOIN volume v ON v.id = a.volume_id
+        JOIN virtual_machine vm ON vm.id = a.virtual_machine_id
+       CROSS JOIN LATERAL (SELECT jsonb_array_elements(coalesce(vm.hardware->'volumes', '[]')) AS told
+                           UNION ALL SELECT vm.hardware->'rootVolume' WHERE vm.hardware ? 'rootVolume') AS t
+       WHERE a.status IN ('ATTACHING', 'ATTACHED') AND told->>'uuid' = v.uuid::text AND (told->>'sizeGib')::int <> v.size_gib`,
+  },
+  {
+    name: 'volume-preparation-is-moving',
+    advice: 'A volume has waited for ten minutes to be made of its image. Is its node up, with room on its disk? See its log.',
+    violations: `
+      SELECT 'volume ' || v.id AS subject, format('%s GiB on node %s', v.size_gib, n.name) AS detail
+        FROM volume v JOIN compute_node n ON n.id = v.compute_node_id
+       WHERE v.image_id IS NOT NULL AND v.prepared_at IS NULL AND v.fault IS NULL AND v.removal_requested_at IS NULL
+         AND v.created_at < now() - interval '10 minutes'
+         AND NOT EXISTS (SELECT 1 FROM volume_attachment a WHERE a.volume_id = v.id AND a.status <> 'DETACHED')`,
   },
   {
     name: 'volume-removal-is-moving',

@@ -2,6 +2,7 @@ import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 import type { OrganizationId, VmId } from '../../protocol/ids.js';
 import { Organization } from '../identity/organization.entity.js';
 import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
+import { Volume } from '../volumes/volume.entity.js';
 
 /** pending → delivered | failed (given up after the last attempt). */
 export type DeliveryState = 'pending' | 'delivered' | 'failed';
@@ -10,6 +11,7 @@ export type DeliveryState = 'pending' | 'delivered' | 'failed';
 @Entity()
 @Index('idx_callback_delivery_pending', ['availableAt'], { where: `"state" = 'pending'` })
 @Index('idx_callback_delivery_vm', ['virtualMachineId'])
+@Index('idx_callback_delivery_volume', ['volumeId'], { where: '"volume_id" IS NOT NULL' })
 export class CallbackDelivery {
   /** Also the `webhook-id` by which a receiver recognizes a repetition. */
   @PrimaryColumn('uuid')
@@ -19,9 +21,14 @@ export class CallbackDelivery {
   @ForeignKey(() => Organization)
   organizationId: OrganizationId;
 
-  @Column('int')
+  /** What it tells of: a VM or a volume. */
+  @Column('int', { nullable: true })
   @ForeignKey(() => VirtualMachine)
-  virtualMachineId: VmId;
+  virtualMachineId: VmId | null;
+
+  @Column('int', { nullable: true })
+  @ForeignKey(() => Volume)
+  volumeId: number | null;
 
   @Column('text')
   url: string;

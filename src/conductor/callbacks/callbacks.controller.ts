@@ -2,8 +2,8 @@
 import { Controller, Get, HttpCode, Param, Post, UseGuards } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { isUUID } from 'class-validator';
-import type { VmId } from '../../protocol/ids.js';
 import { notFound } from '../http/api-error.js';
+import { ResourceId } from '../http/resource-id.js';
 import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
 import { CallbackDeliveriesResponse, CallbackDeliveryResponse, SigningSecretsResponse } from './callbacks.responses.js';
@@ -48,7 +48,18 @@ export class CallbacksController {
   async deliveries(@Caller() caller: Principal, @Param('vm_id') vmId: string): Promise<CallbackDeliveriesResponse> {
     const id = Number(vmId);
     if (id > LAST_ID) throw notFound(`Virtual machine ${vmId}`);
-    const rows = await this.callbacks.deliveriesOf(caller.organizationId, id as VmId);
+    const rows = await this.callbacks.deliveriesOf(caller.organizationId, 'virtual-machine', id);
+    return new CallbackDeliveriesResponse('Getting callback deliveries successful', rows);
+  }
+
+  @Get('volumes/:volume_id/callback-deliveries')
+  @ApiOperation({ summary: "A volume's callbacks and how they went", operationId: 'listVolumeCallbackDeliveries' })
+  @ApiOkResponse({ type: CallbackDeliveriesResponse })
+  async volumeDeliveries(
+    @Caller() caller: Principal,
+    @Param('volume_id', new ResourceId('The volume')) id: number,
+  ): Promise<CallbackDeliveriesResponse> {
+    const rows = await this.callbacks.deliveriesOf(caller.organizationId, 'volume', id);
     return new CallbackDeliveriesResponse('Getting callback deliveries successful', rows);
   }
 

@@ -42,8 +42,11 @@ export class CallbackDeliveryFields {
   @ApiProperty({ format: 'uuid', description: 'Also the header webhook-id.' })
   id: string;
 
-  @ApiProperty({ type: 'integer' })
-  vm_id: number;
+  @ApiProperty({ type: 'integer', nullable: true })
+  vm_id: number | null;
+
+  @ApiProperty({ type: 'integer', nullable: true })
+  volume_id: number | null;
 
   @ApiProperty()
   url: string;
@@ -75,6 +78,7 @@ export class CallbackDeliveryFields {
   constructor(row: DeliveryLogRow) {
     this.id = row.id;
     this.vm_id = row.virtualMachineId;
+    this.volume_id = row.volumeId;
     this.url = row.url;
     this.body = row.body;
     this.state = row.state;

@@ -1,5 +1,5 @@
 /**
- * The delivery log of a VM's webhooks, for its owner, and sending one of them once more. Every lookup names the
+ * The delivery log of a VM's or volume's webhooks, for its owner, and sending one of them once more. Every lookup names the
  * organization, so that another's VM or webhook is the same 404 as one that does not exist.
  */
 import { Injectable } from '@nestjs/common';
@@ -12,7 +12,8 @@ import { CallbackDeliverer } from './callback-deliverer.js';
 
 export interface DeliveryLogRow {
   readonly id: string;
-  readonly virtualMachineId: VmId;
+  readonly virtualMachineId: VmId | null;
+  readonly volumeId: number | null;
   readonly url: string;
   readonly body: string;
   readonly state: DeliveryState;
@@ -26,7 +27,15 @@ export interface DeliveryLogRow {
 
 const LOG_LENGTH = 100;
 
-const COLUMNS = `id, virtual_machine_id AS "virtualMachineId", url, body, state, attempts,
+/** What webhooks tell of. */
+const SUBJECTS = {
+  'virtual-machine': { table: 'virtual_machine', column: 'virtual_machine_id', what: 'Virtual machine' },
+  volume: { table: 'volume', column: 'volume_id', what: 'Volume' },
+} as const;
+
+export type CallbackSubject = keyof typeof SUBJECTS;
+
+const COLUMNS = `id, virtual_machine_id AS "virtualMachineId", volume_id AS "volumeId", url, body, state, attempts,
   available_at AS "availableAt", response_status AS "responseStatus", last_error AS "lastError",
   created_at AS "createdAt", finished_at AS "finishedAt"`;
 
@@ -37,17 +46,18 @@ export class CallbacksService {
     private readonly deliverer: CallbackDeliverer,
   ) {}
 
-  /** Newest first. Deleted VMs keep their log: their last webhook tells of the deletion. */
-  async deliveriesOf(organizationId: OrganizationId, vmId: VmId): Promise<DeliveryLogRow[]> {
-    const owned = await this.dataSource.query<unknown[]>(
-      'SELECT FROM virtual_machine WHERE id = $1 AND organization_id = $2',
-      [vmId, organizationId],
-    );
-    if (owned.length === 0) throw notFound(`Virtual machine ${vmId}`);
+  /** Newest first. What is deleted keeps its log: its last webhook tells of the deletion. */
+  async deliveriesOf(organizationId: OrganizationId, kind: CallbackSubject, id: number): Promise<DeliveryLogRow[]> {
+    const { table, column, what } = SUBJECTS[kind];
+    const owned = await this.dataSource.query<unknown[]>(`SELECT FROM ${table} WHERE id = $1 AND organization_id = $2`, [
+      id,
+      organizationId,
+    ]);
+    if (owned.length === 0) throw notFound(`${what} ${id}`);
     return await this.dataSource.query<DeliveryLogRow[]>(
-      `SELECT ${COLUMNS} FROM callback_delivery WHERE virtual_machine_id = $1 AND organization_id = $2
+      `SELECT ${COLUMNS} FROM callback_delivery WHERE ${column} = $1 AND organization_id = $2
         ORDER BY created_at DESC, id DESC LIMIT ${LOG_LENGTH}`,
-      [vmId, organizationId],
+      [id, organizationId],
     );
   }
 
@@ -60,9 +70,9 @@ export class CallbacksService {
          RETURNING *),
        noted AS (
          INSERT INTO event (organization_id, virtual_machine_id, user_id, reason, object, message)
-         SELECT r.organization_id, r.virtual_machine_id, $3, 'CallbackReplayRequest', v.name,
+         SELECT r.organization_id, r.virtual_machine_id, $3, 'CallbackReplayRequest', coalesce(vm.name, v.name),
                 'Webhook ' || r.id || ' is sent again'
-           FROM replayed r JOIN virtual_machine v ON v.id = r.virtual_machine_id)
+           FROM replayed r LEFT JOIN virtual_machine vm ON vm.id = r.virtual_machine_id LEFT JOIN volume v ON v.id = r.volume_id)
        SELECT ${COLUMNS} FROM replayed`,
       [deliveryId, organizationId, userId],
     );

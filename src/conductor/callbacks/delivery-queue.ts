@@ -6,7 +6,7 @@
  * - two deliverers, one row: a row is leased by moving `available_at` to the lease's end under `FOR UPDATE SKIP
  *   LOCKED`. A deliverer that dies gives the row back when the lease ends; one that is late cannot overwrite what its
  *   successor does, because a failure is recorded only while the lease is still its own.
- * - order: a row waits while an earlier one of the same VM has not ended its *first* attempt. Retries do not hold up
+ * - order: a row waits while an earlier one of the same VM or volume has not ended its *first* attempt. Retries do not hold up
  *   what comes later, so a webhook that keeps failing delays the VM's next one by one attempt, not by a day.
  * - a dead receiver: no host gets more than its share of the attempts under way, so others are not blocked by it.
  */
@@ -50,18 +50,21 @@ const LEASE = "interval '60 seconds'";
 /** Due rows that are looked at to fill one batch. */
 const WINDOW = 500;
 
+/** What a row tells of; what it is not of is null. */
+const SUBJECT = 'coalesce(d.virtual_machine_id, -d.volume_id)';
+
 const HOST = `coalesce(lower(substring(d.url from '^[^:]+://([^/?#]+)')), '')`;
 
 /** Reads pending rows only, however long the log of a VM has grown: nothing but the partial index when idle. */
 const LEASE_BATCH = `
   WITH busy AS (SELECT * FROM unnest($3::text[], $4::int[]) AS b (host, under_way)),
   untried AS MATERIALIZED (
-    SELECT DISTINCT ON (virtual_machine_id) virtual_machine_id, created_at, id
-      FROM callback_delivery WHERE state = 'pending' AND attempts = 0
-     ORDER BY virtual_machine_id, created_at, id),
+    SELECT DISTINCT ON (subject) ${SUBJECT} AS subject, d.created_at, d.id
+      FROM callback_delivery d WHERE d.state = 'pending' AND d.attempts = 0
+     ORDER BY subject, d.created_at, d.id),
   due AS MATERIALIZED (
     SELECT d.id, d.available_at, d.created_at, ${HOST} AS host
-      FROM callback_delivery d LEFT JOIN untried USING (virtual_machine_id)
+      FROM callback_delivery d LEFT JOIN untried ON untried.subject = ${SUBJECT}
      WHERE d.state = 'pending' AND d.available_at <= now()
        AND ${HOST} NOT IN (SELECT host FROM busy WHERE under_way >= $2)
        AND (untried.id IS NULL OR (d.created_at, d.id) <= (untried.created_at, untried.id))

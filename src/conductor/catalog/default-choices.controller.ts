@@ -32,7 +32,7 @@ const CHOICES = `
          (SELECT min(k.id) FROM keypair k JOIN environment e ON e.id = k.environment_id
            WHERE e.region_id = r.id AND e.organization_id = $1) AS keypair_id
     FROM region r
-    JOIN LATERAL (SELECT id FROM flavor WHERE region_id = r.id ORDER BY gpu_count, cpu, ram_mib, disk, id LIMIT 1) f ON true
+    JOIN LATERAL (SELECT id FROM flavor WHERE region_id = r.id AND NOT custom ORDER BY gpu_count, cpu, ram_mib, disk, id LIMIT 1) f ON true
     JOIN LATERAL (SELECT id FROM image WHERE region_id = r.id AND organization_id IS NULL AND deleted_at IS NULL
                    ORDER BY created_at DESC, id DESC LIMIT 1) i ON true
    ORDER BY r.id`;

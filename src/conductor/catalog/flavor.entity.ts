@@ -39,6 +39,10 @@ export class Flavor {
   @Column('int')
   gpuCount: number;
 
+  /** Made to the measure of a request, not offered: nobody finds it by its name. */
+  @Column('boolean', { default: false })
+  custom: boolean;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 }

@@ -38,7 +38,7 @@ export class FlavorsService {
       `SELECT f.id, f.name, f.display_name, f.cpu, f.ram_mib, f.disk, f.gpu, f.gpu_count, f.created_at,
               r.name AS region_name, ${STOCK_AVAILABLE} AS stock_available
          FROM flavor f JOIN region r ON r.id = f.region_id
-        WHERE $1::text IS NULL OR r.name = $1
+        WHERE NOT f.custom AND ($1::text IS NULL OR r.name = $1)
         ORDER BY r.name, f.gpu, f.gpu_count, f.cpu, f.ram_mib, f.id`,
       [region ?? null, this.config.nodeLeaseSeconds],
     );

@@ -16,7 +16,7 @@ const CONFIGURATION_COUNTS = CONFIGURATIONS.map(
 
 const STOCKS = `
   WITH model AS (
-    SELECT region_id, gpu AS name FROM flavor WHERE gpu <> ''
+    SELECT region_id, gpu AS name FROM flavor WHERE gpu <> '' AND NOT custom
     UNION
     SELECT n.region_id, g.model FROM compute_node_gpu g JOIN compute_node n ON n.id = g.compute_node_id
   ), stock AS (
@@ -36,8 +36,8 @@ const STOCKS = `
 const GPUS = `
   SELECT min(f.id) AS id, f.gpu AS name, min(f.created_at) AS created_at, max(f.created_at) AS updated_at,
          (SELECT json_agg(json_build_object('id', r.id, 'name', r.name) ORDER BY r.id) FROM region r
-           WHERE EXISTS (SELECT 1 FROM flavor o WHERE o.region_id = r.id AND o.gpu = f.gpu)) AS regions
-    FROM flavor f WHERE f.gpu <> ''
+           WHERE EXISTS (SELECT 1 FROM flavor o WHERE o.region_id = r.id AND o.gpu = f.gpu AND NOT o.custom)) AS regions
+    FROM flavor f WHERE f.gpu <> '' AND NOT f.custom
    GROUP BY f.gpu ORDER BY f.gpu`;
 
 @Injectable()

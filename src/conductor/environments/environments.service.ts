@@ -91,7 +91,7 @@ export class EnvironmentsService {
       if (environment === undefined) throw notFound('The environment');
       const [contents] = await transaction.query<[{ virtual_machines: number; volumes: number; firewalls: number; keypairs: number }]>(
         `SELECT (SELECT count(*)::int FROM virtual_machine WHERE environment_id = $1 AND deleted_at IS NULL) AS virtual_machines,
-                (SELECT count(*)::int FROM volume WHERE environment_id = $1 AND deleted_at IS NULL) AS volumes,
+                (SELECT count(*)::int FROM volume WHERE environment_id = $1 AND deleted_at IS NULL AND removal_requested_at IS NULL) AS volumes,
                 (SELECT count(*)::int FROM firewall WHERE environment_id = $1) AS firewalls,
                 (SELECT count(*)::int FROM keypair WHERE environment_id = $1) AS keypairs`,
         [id],

@@ -13,8 +13,9 @@ import { ApiError } from '../http/api-error.js';
 import { keyIn } from '../identity/api-key.strategy.js';
 import { Caller, type NodePrincipal } from '../identity/principal.js';
 import { Reports } from '../tasks/reports.js';
+import { VolumePreparations } from '../volumes/volume-preparations.js';
 import { VolumeRemovals } from '../volumes/volume-removals.js';
-import { HeartbeatBody, RegisterBody, RemovedVolumesBody, ReportBatchBody } from './compute.dto.js';
+import { HeartbeatBody, PreparedVolumesBody, RegisterBody, RemovedVolumesBody, ReportBatchBody } from './compute.dto.js';
 import { Heartbeats } from './heartbeats.js';
 import { ImageFiles } from './image-files.js';
 import { NodeKeyGuard } from './node-key.strategy.js';
@@ -29,6 +30,7 @@ export class ComputeController {
     private readonly heartbeats: Heartbeats,
     private readonly reports: Reports,
     private readonly imageFiles: ImageFiles,
+    private readonly volumePreparations: VolumePreparations,
     private readonly volumeRemovals: VolumeRemovals,
     private readonly consoleLogs: ConsoleLogs,
     private readonly consoles: ConsoleSessions,
@@ -46,12 +48,13 @@ export class ComputeController {
   async heartbeat(@Body() body: HeartbeatBody, @Caller() node: NodePrincipal): Promise<HeartbeatAnswer> {
     refuseOldSession(node, body.session);
     await this.heartbeats.beat(node.nodeId, body);
-    const [consoleLogs, consoles, removeVolumes] = await Promise.all([
+    const [consoleLogs, consoles, removeVolumes, prepareVolumes] = await Promise.all([
       this.consoleLogs.open(node.nodeId),
       this.consoles.asked(node.nodeId),
       this.volumeRemovals.askedOf(node.nodeId),
+      this.volumePreparations.askedOf(node.nodeId),
     ]);
-    return { consoleLogs, consoles, removeVolumes };
+    return { consoleLogs, consoles, removeVolumes, prepareVolumes };
   }
 
   @Post('reports')
@@ -66,6 +69,14 @@ export class ComputeController {
   async volumesRemoved(@Body() body: RemovedVolumesBody, @Caller() node: NodePrincipal): Promise<{ status: true }> {
     refuseOldSession(node, body.session);
     await this.volumeRemovals.confirm(node.nodeId, body.volumes);
+    return { status: true };
+  }
+
+  @Post('prepared-volumes')
+  @UseGuards(NodeKeyGuard)
+  async volumesPrepared(@Body() body: PreparedVolumesBody, @Caller() node: NodePrincipal): Promise<{ status: true }> {
+    refuseOldSession(node, body.session);
+    await this.volumePreparations.confirm(node.nodeId, body.volumes);
     return { status: true };
   }
 

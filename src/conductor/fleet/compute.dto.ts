@@ -24,7 +24,7 @@ import type {
   RegisterRequest,
 } from '../../protocol/node.js';
 import type { FailureCause, ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
-import type { RemovedVolumes } from '../../protocol/volume.js';
+import type { PreparedVolume, PreparedVolumes, RemovedVolumes } from '../../protocol/volume.js';
 import { IsPlainText } from '../http/plain-text.js';
 
 const MAX_INT = 2 ** 31 - 1;
@@ -181,6 +181,27 @@ export class RemovedVolumesBody implements RemovedVolumes {
   @ArrayMaxSize(1000)
   @IsUUID(undefined, { each: true })
   volumes: VolumeUuid[];
+}
+
+class PreparedVolumeBody implements PreparedVolume {
+  @IsUUID()
+  uuid: VolumeUuid;
+
+  @IsOptional()
+  @IsString()
+  @MaxLength(2000)
+  fault?: string;
+}
+
+export class PreparedVolumesBody implements PreparedVolumes {
+  @IsInt()
+  session: number;
+
+  @IsArray()
+  @ArrayMaxSize(100)
+  @ValidateNested({ each: true })
+  @Type(() => PreparedVolumeBody)
+  volumes: PreparedVolumeBody[];
 }
 
 export class ReportBatchBody implements ReportBatch {

@@ -1,7 +1,9 @@
 import { Module } from '@nestjs/common';
+import { CallbacksModule } from '../callbacks/callbacks.module.js';
 import { ConsoleSessionsModule } from '../consoles/console-sessions.module.js';
 import { ConsoleLogsModule } from '../console-logs/console-logs.module.js';
 import { TasksModule } from '../tasks/tasks.module.js';
+import { VolumePreparations } from '../volumes/volume-preparations.js';
 import { VolumeRemovals } from '../volumes/volume-removals.js';
 import { ComputeController } from './compute.controller.js';
 import { FleetView } from './fleet-view.js';
@@ -12,9 +14,9 @@ import { OperatorController, OperatorKeyGuard } from './operator.controller.js';
 import { Registration } from './registration.js';
 
 @Module({
-  imports: [ConsoleLogsModule, ConsoleSessionsModule, TasksModule],
+  imports: [CallbacksModule, ConsoleLogsModule, ConsoleSessionsModule, TasksModule],
   controllers: [ComputeController, OperatorController],
-  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, OperatorKeyGuard, Registration, VolumeRemovals],
+  providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, OperatorKeyGuard, Registration, VolumePreparations, VolumeRemovals],
   exports: [FleetView, NodeKeyStrategy],
 })
 export class FleetModule {}

@@ -4,14 +4,16 @@ import { Organization } from '../identity/organization.entity.js';
 
 /**
  * How much an organization may have, null being without limit, and how much it has. What it has is the sum of the claims
- * of its VMs: the trigger `count_claims` on incarnation keeps it, in the transaction that claims or releases, and
- * refuses what goes over a limit. A row comes with its organization.
+ * of its VMs, its volumes and the floating IPs that its VMs hold: triggers on their tables keep it, in the transaction
+ * that takes or gives back, and refuse what goes over a limit. A row comes with its organization.
  */
 @Entity()
 @Check(
   'ck_organization_quota_used',
   `"vms_used" >= 0 AND "vcpus_used" >= 0 AND "memory_mib_used" >= 0 AND "disk_gib_used" >= 0 AND "gpus_used" >= 0`,
 )
+@Check('ck_organization_quota_storage_used', `"volumes_used" >= 0 AND "volume_gib_used" >= 0 AND "floating_ips_used" >= 0`)
+@Check('ck_organization_quota_storage_max', `"volumes_max" >= 0 AND "volume_gib_max" >= 0 AND "floating_ips_max" >= 0`)
 @Check(
   'ck_organization_quota_max',
   `"vms_max" >= 0 AND "vcpus_max" >= 0 AND "memory_mib_max" >= 0 AND "disk_gib_max" >= 0 AND "gpus_max" >= 0`,
@@ -50,4 +52,22 @@ export class OrganizationQuota {
 
   @Column('int', { default: 0 })
   gpusUsed: number;
+
+  @Column('int', { nullable: true })
+  volumesMax: number | null;
+
+  @Column('int', { nullable: true })
+  volumeGibMax: number | null;
+
+  @Column('int', { nullable: true })
+  floatingIpsMax: number | null;
+
+  @Column('int', { default: 0 })
+  volumesUsed: number;
+
+  @Column('int', { default: 0 })
+  volumeGibUsed: number;
+
+  @Column('int', { default: 0 })
+  floatingIpsUsed: number;
 }

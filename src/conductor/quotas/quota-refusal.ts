@@ -2,7 +2,7 @@
 import { QueryFailedError } from 'typeorm';
 import { ApiError } from '../http/api-error.js';
 
-/** SQLSTATE of `charge_organization`. */
+/** SQLSTATE of `charge_organization` and `charge_organization_for_storage`. */
 const QUOTA_EXCEEDED = 'BT002';
 
 export const QUOTA_KINDS = {
@@ -11,6 +11,9 @@ export const QUOTA_KINDS = {
   memory_mib: 'MiB of memory',
   disk_gib: 'GiB of disk',
   gpus: 'GPUs',
+  volumes: 'volumes',
+  volume_gib: 'GiB of volumes',
+  floating_ips: 'floating IPs',
 } as const;
 
 export type QuotaKind = keyof typeof QUOTA_KINDS;

@@ -51,7 +51,7 @@ const LOCK = new PreparedStatement<ReportedRow>(
   `
   SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.operation, vm.generation, vm.observed,
          vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
-         vm.callback_url IS NOT NULL AS has_callback, vm.hardware ? 'volumes' AS has_volumes, i.attempt, i.failure
+         vm.callback_url IS NOT NULL AS has_callback, vm.hardware ?| ARRAY['volumes', 'rootVolume'] AS has_volumes, i.attempt, i.failure
     FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
    WHERE i.id = ANY($1) AND i.compute_node_id = $2 AND i.ended_at IS NULL
    ORDER BY vm.id FOR UPDATE OF vm, i`,
@@ -129,9 +129,9 @@ export class Reports {
       const rows = await LOCK.run(transaction, [ids, nodeId]);
       const folded = foldBatch(rows, reports);
       await this.write(transaction, folded.changed);
-      await settleAttachments(transaction, attachmentNews(folded.changed));
+      const volumeCallbacks = await settleAttachments(transaction, attachmentNews(folded.changed));
       const changes = statusChanges(folded.steps);
-      callbacks = changes.some((change) => change.hasCallback);
+      callbacks = volumeCallbacks || changes.some((change) => change.hasCallback);
       await writeStatusChanges(transaction, changes);
       undone = [...folded.changed.values()].some((vm) => vm.observed === 'undone');
       return folded.verdicts;

@@ -5,6 +5,7 @@ import { FleetModule } from '../fleet/fleet.module.js';
 import { IdempotencyModule } from '../idempotency/idempotency.module.js';
 import { QuotasModule } from '../quotas/quotas.module.js';
 import { TasksModule } from '../tasks/tasks.module.js';
+import { CustomFlavors } from './custom-flavors.js';
 import { VirtualMachinesController } from './virtual-machines.controller.js';
 import { VmActions } from './vm-actions.js';
 import { VmCallbacksController } from './vm-callbacks.controller.js';
@@ -29,6 +30,6 @@ import { VmResizingController } from './vm-resizing.controller.js';
     VmResizingController,
     ...POWER_CONTROLLERS,
   ],
-  providers: [VmActions, VmCallbacks, VmCreation, VmDraining, VmInsertionQueue, VmLabels, VmQueries, VmReplacement, VmRequests],
+  providers: [CustomFlavors, VmActions, VmCallbacks, VmCreation, VmDraining, VmInsertionQueue, VmLabels, VmQueries, VmReplacement, VmRequests],
 })
 export class VirtualMachinesModule {}

@@ -1,30 +1,13 @@
 /** A VM's callback: Infrahub's three operations, by id and by name. */
 import { Body, Controller, Delete, HttpCode, Param, Post, Put, UseGuards } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
-import { IsString, MaxLength } from 'class-validator';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { VmId } from '../../protocol/ids.js';
+import { AttachCallbackPayload, AttachCallbackResponse } from '../callbacks/attach-callback.dto.js';
 import { Envelope } from '../http/envelope.js';
 import { ResourceId } from '../http/resource-id.js';
 import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
 import { VmCallbacks } from './vm-callbacks.js';
-
-class AttachCallbackPayload {
-  @ApiProperty({ maxLength: 250, description: 'Gets one signed POST for each change of status.' })
-  @IsString()
-  @MaxLength(250)
-  url: string;
-}
-
-class AttachCallbackResponse extends Envelope {
-  @ApiProperty()
-  url: string;
-
-  constructor(message: string, url: string) {
-    super(message);
-    this.url = url;
-  }
-}
 
 const vmId = new ResourceId('The virtual machine');
 

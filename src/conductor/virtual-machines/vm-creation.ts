@@ -8,7 +8,7 @@
 import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { ComputeNodeId, TaskId, VmUuid } from '../../protocol/ids.js';
@@ -18,7 +18,7 @@ import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { DEADLOCK, REFERENCE_GONE, sqlState, violatedUnique } from '../database/database-error.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
 import { FleetView } from '../fleet/fleet-view.js';
-import { ApiError, alreadyExists } from '../http/api-error.js';
+import { ApiError, alreadyExists, badRequest } from '../http/api-error.js';
 import { Idempotency, type IdempotentRequest } from '../idempotency/idempotency.js';
 import type { Principal } from '../identity/principal.js';
 import { profileData } from '../profiles/profile-data.js';
@@ -30,9 +30,11 @@ import { place, type PlacementExplanation } from '../scheduling/placement.js';
 import type { PlacementRequest } from '../scheduling/placement-request.js';
 import { checkedRule } from '../security-rules/checked-rule.js';
 import { TaskRelay } from '../tasks/task-relay.js';
+import { tellOfVolumes } from '../volumes/volume-status-changes.js';
 import { type CreateInstancesPayload } from './vm.requests.js';
 import { CreateInstancesResponse, type InstanceFields } from './vm.responses.js';
 import { callbackBody } from './vm-callback.js';
+import { insertRootVolumes, rootOf, rootVolumes, shownRootVolume, type RootVolume } from './vm-root-volumes.js';
 import { CLAIM_LOST, insertVms, type Claim, type NewVm, type VmInsertion } from './vm-insertion.js';
 import { VmInsertionQueue } from './vm-insertion-queue.js';
 import { VmRequests, type ResolvedRequest } from './vm-request.js';
@@ -95,12 +97,16 @@ export class VmCreation {
     const resolved = await this.requests.resolve(principal.organizationId, payload);
     const { explanation } = await this.place(resolved, true);
     const { flavor, names } = resolved;
+    const root = rootOf(payload, resolved);
     await this.quotas.requireRoom(principal.organizationId, {
       vms: names.length,
       vcpus: names.length * flavor.cpu,
       memory_mib: names.length * flavor.ram_mib,
-      disk_gib: names.length * flavor.disk,
+      disk_gib: root === 'own disk' ? names.length * flavor.disk : 0,
       gpus: names.length * flavor.gpu_count,
+      volumes: root === 'new volume' ? names.length : 0,
+      volume_gib: root === 'new volume' ? names.length * flavor.disk : 0,
+      floating_ips: payload.assign_floating_ip === true ? names.length : 0,
     });
     return explainInWords(explanation);
   }
@@ -109,11 +115,15 @@ export class VmCreation {
     if (lookAgain) await this.fleet.refresh();
     const request = placementRequest(resolved);
     const options = { policy: this.config.placementPolicy, random: Math.random };
-    const result = place(await this.fleet.nodes(), request, options);
+    const nodes = await this.fleet.nodes();
+    const { bootVolume } = resolved;
+    // Its disk is on one node and cannot follow.
+    const result = place(bootVolume === null ? nodes : nodes.filter(({ id }) => id === bootVolume.compute_node_id), request, options);
     if ('placed' in result) return { nodes: result.placed, explanation: result.explanation };
     // Before refusing, make sure that it was not the picture that was old.
     if (!lookAgain) return this.place(resolved, true);
-    throw new ApiError(409, explainInWords(result.refused), 'no_capacity');
+    const where = bootVolume === null ? '' : `The volume '${bootVolume.name}' is on one node, and the VM must run there. `;
+    throw new ApiError(409, `${where}${explainInWords(result.refused)}`, 'no_capacity');
   }
 
   private async insert(
@@ -123,28 +133,22 @@ export class VmCreation {
     placed: Placed,
     idempotent: IdempotentRequest | undefined,
   ): Promise<CreateInstancesResponse> {
-    if (payload.assign_floating_ip !== true) {
-      const { insertion, response } = assemble(principal, payload, resolved, placed, [], idempotent);
+    const root = rootOf(payload, resolved);
+    if (payload.assign_floating_ip !== true && root === 'own disk') {
+      const { insertion, response } = assemble(principal, payload, resolved, placed, [], [], idempotent);
       await this.insertions.insert(insertion);
       this.committed(insertion);
       return response;
     }
-    const { insertion, response } = await this.dataSource.transaction(async (transaction) => {
-      const addresses = await transaction.query<FloatingIpRow[]>(
-        `SELECT id, address FROM floating_ip WHERE region_id = $1 AND virtual_machine_id IS NULL
-          ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`,
-        [resolved.environment.region_id, resolved.names.length],
-      );
-      if (addresses.length < resolved.names.length)
-        throw new ApiError(
-          409,
-          `Region ${resolved.environment.region} has ${addresses.length} of ${resolved.names.length} floating IPs free. Release some, or create the VMs without assign_floating_ip.`,
-          'no_capacity',
-        );
-      const assembled = assemble(principal, payload, resolved, placed, addresses, idempotent);
+    const { insertion, response, told } = await this.dataSource.transaction(async (transaction) => {
+      const roots = await rootVolumes(transaction, principal.organizationId, resolved, root);
+      const addresses = payload.assign_floating_ip === true ? await freeAddresses(transaction, resolved) : [];
+      const assembled = assemble(principal, payload, resolved, placed, addresses, roots, idempotent);
       await insertVms(transaction, [assembled.insertion]);
-      return assembled;
+      await insertRootVolumes(transaction, principal, resolved, assembled.insertion, roots);
+      return { ...assembled, told: await tellOfVolumes(transaction, 'attach', roots.map(({ volume }) => volume.id)) };
     });
+    if (told) this.deliverer.wake();
     this.committed(insertion);
     return response;
   }
@@ -153,7 +157,8 @@ export class VmCreation {
     this.relay.wake();
     if (insertion.callbackUrl !== null) this.deliverer.wake();
     const { vcpus, memory_mib, disk_gib } = insertion.claim;
-    for (const { node } of insertion.vms) this.fleet.noteClaim(node, { vcpus, memoryMib: memory_mib, diskGib: disk_gib });
+    const diskGib = disk_gib + insertion.volumeGib;
+    for (const { node } of insertion.vms) this.fleet.noteClaim(node, { vcpus, memoryMib: memory_mib, diskGib });
   }
 
   /** Returns where trying again is right, throws what the client shall see otherwise. */
@@ -171,6 +176,10 @@ export class VmCreation {
           );
         if (again) return;
         break;
+      case 'uq_volume_name':
+        throw alreadyExists('There is already a volume with the name that the root disk would get. Create the VM under another name.');
+      case 'uq_volume_attachment_live':
+        throw badRequest(`The volume '${payload.volume_name}' is with another virtual machine already.`);
       case PROFILE_NAME_TAKEN:
         throw profileExists(payload.profile?.name ?? '');
       case undefined:
@@ -184,13 +193,30 @@ export class VmCreation {
   }
 }
 
-function placementRequest({ environment, flavor, names }: ResolvedRequest): PlacementRequest {
+/** @throws ApiError 409 when the pool of the region has not so many. */
+async function freeAddresses(transaction: EntityManager, { environment, names }: ResolvedRequest): Promise<FloatingIpRow[]> {
+  const addresses = await transaction.query<FloatingIpRow[]>(
+    `SELECT id, address FROM floating_ip WHERE region_id = $1 AND virtual_machine_id IS NULL
+      ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`,
+    [environment.region_id, names.length],
+  );
+  if (addresses.length < names.length)
+    throw new ApiError(
+      409,
+      `Region ${environment.region} has ${addresses.length} of ${names.length} floating IPs free. Release some, or create the VMs without assign_floating_ip.`,
+      'no_capacity',
+    );
+  return addresses;
+}
+
+function placementRequest({ environment, flavor, names, bootVolume }: ResolvedRequest): PlacementRequest {
   return {
     regionId: environment.region_id,
     regionName: environment.region,
     vcpus: flavor.cpu,
     memoryMib: flavor.ram_mib,
-    diskGib: flavor.disk,
+    // A volume that is there has its room already.
+    diskGib: bootVolume === null ? flavor.disk : 0,
     gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
     count: names.length,
   };
@@ -209,9 +235,11 @@ function assemble(
   resolved: ResolvedRequest,
   placed: Placed,
   addresses: readonly FloatingIpRow[],
+  roots: readonly RootVolume[],
   idempotent: IdempotentRequest | undefined,
 ): { insertion: VmInsertion; response: CreateInstancesResponse } {
   const { environment, flavor, image, keys, names } = resolved;
+  const root = rootOf(payload, resolved);
   const createdAt = new Date();
   const labels = payload.labels ?? [];
   const rules = rulesOf(payload);
@@ -219,7 +247,8 @@ function assemble(
   const claim: Claim = {
     vcpus: flavor.cpu,
     memory_mib: flavor.ram_mib,
-    disk_gib: flavor.disk,
+    // What a volume takes is the volume's.
+    disk_gib: roots.length > 0 ? 0 : flavor.disk,
     gpu_model: flavor.gpu_count > 0 ? flavor.gpu : null,
     gpu_count: flavor.gpu_count,
   };
@@ -228,6 +257,7 @@ function assemble(
   const vms = names.map((name, index): NewVm => {
     const uuid = randomUUID() as VmUuid;
     const address = addresses[index];
+    const rootVolume = roots[index];
     const instance = renderVm({
       id: resolved.vmIds[index]!,
       uuid,
@@ -249,16 +279,17 @@ function assemble(
       flavor,
       image_name: image.name,
       key_names: keys.map((key) => key.name),
-      volume_attachments: [],
+      volume_attachments: rootVolume === undefined ? [] : [shownRootVolume(rootVolume, createdAt)],
       labels,
     });
     instances.push(instance);
     const hardware: VmHardware = {
       vcpus: flavor.cpu,
       memoryMib: flavor.ram_mib,
-      diskGib: flavor.disk,
+      diskGib: claim.disk_gib,
       gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
       image: { name: image.name, ...image.files },
+      rootVolume: rootVolume && { uuid: rootVolume.volume.uuid, sizeGib: rootVolume.volume.size },
       floatingIp: address?.address,
       rules,
     };
@@ -290,6 +321,7 @@ function assemble(
       portRandomization: payload.enable_port_randomization ?? true,
       createdAt,
       claim,
+      volumeGib: root === 'new volume' ? flavor.disk : 0,
       placement: placed.explanation,
       vms,
       keys,

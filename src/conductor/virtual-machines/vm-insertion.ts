@@ -60,6 +60,8 @@ export interface VmInsertion {
   readonly portRandomization: boolean;
   readonly createdAt: Date;
   readonly claim: Claim;
+  /** What is claimed on the node beside that, for a volume that is made with each VM. */
+  readonly volumeGib: number;
   readonly placement: PlacementExplanation;
   readonly vms: readonly NewVm[];
   readonly keys: readonly KeyFacts[];
@@ -148,7 +150,7 @@ const INSERT = new PreparedStatement(
   SELECT task_id, node, id, incarnation_id, $5::int FROM vm`,
 );
 
-const FIRST_GENERATION = 1;
+export const FIRST_GENERATION = 1;
 
 /**
  * Makes the VMs of one request or of several, all or none.
@@ -214,12 +216,12 @@ interface NodeClaim {
 /** Added up per node; in the order of their ids, so that statements lock several nodes in the same order. */
 function nodeClaims(insertions: readonly VmInsertion[]): NodeClaim[] {
   const claims = new Map<ComputeNodeId, NodeClaim>();
-  for (const { vms, claim } of insertions)
+  for (const { vms, claim, volumeGib } of insertions)
     for (const { node } of vms) {
       const sum = claims.get(node) ?? { node, vcpus: 0, memory_mib: 0, disk_gib: 0 };
       sum.vcpus += claim.vcpus;
       sum.memory_mib += claim.memory_mib;
-      sum.disk_gib += claim.disk_gib;
+      sum.disk_gib += claim.disk_gib + volumeGib;
       claims.set(node, sum);
     }
   return [...claims.values()].sort((a, b) => a.node - b.node);

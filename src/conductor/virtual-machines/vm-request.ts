@@ -4,11 +4,12 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import type { IncarnationId, OrganizationId, RegionId, VmId } from '../../protocol/ids.js';
+import type { ComputeNodeId, IncarnationId, OrganizationId, RegionId, VmId, VolumeUuid } from '../../protocol/ids.js';
 import type { ImageSpec } from '../../protocol/task.js';
 import type { ImageStatus } from '../catalog/image.entity.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { badRequest, notFound } from '../http/api-error.js';
+import { CustomFlavors } from './custom-flavors.js';
 import type { CreateInstancesPayload } from './vm.requests.js';
 import type { EnvironmentFacts, FlavorFacts } from './vm-view.js';
 import { memorableName, namesFor } from './vm-names.js';
@@ -19,11 +20,25 @@ export interface KeyFacts {
   readonly public_key: string;
 }
 
+/** As it was seen when names were resolved; whether it is still free is looked at under its lock. */
+export interface BootVolumeFacts {
+  readonly id: number;
+  readonly uuid: VolumeUuid;
+  readonly name: string;
+  readonly description: string;
+  readonly size: number;
+  readonly volume_type: string;
+  readonly image_id: number | null;
+  readonly compute_node_id: ComputeNodeId;
+}
+
 /** A creation request with every name resolved. */
 export interface ResolvedRequest {
   readonly environment: EnvironmentFacts & { readonly region_id: RegionId };
   readonly flavor: FlavorFacts;
   readonly image: { readonly id: number; readonly name: string; readonly files: Omit<ImageSpec, 'name'> };
+  /** An existing volume to boot from. */
+  readonly bootVolume: BootVolumeFacts | null;
   readonly keys: readonly KeyFacts[];
   readonly names: readonly string[];
   readonly vmIds: readonly VmId[];
@@ -34,6 +49,7 @@ interface ResolutionRow {
   readonly environment: ResolvedRequest['environment'] | null;
   readonly flavor: FlavorFacts | null;
   readonly image: (ResolvedRequest['image'] & { readonly status: ImageStatus; readonly min_disk: number }) | null;
+  readonly boot_volume: BootVolumeFacts | null;
   readonly keys: KeyFacts[] | null;
   readonly vm_ids: VmId[];
   readonly incarnation_ids: IncarnationId[];
@@ -45,15 +61,21 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
   WITH environment AS (
     SELECT e.id, e.name, e.region_id, r.name AS region, r.green_status
       FROM environment e JOIN region r ON r.id = e.region_id
-     WHERE e.organization_id = $1 AND e.name = $2 AND e.deleted_at IS NULL)
+     WHERE e.organization_id = $1 AND e.name = $2 AND e.deleted_at IS NULL),
+  boot_volume AS (
+    SELECT v.id, v.uuid, v.name, v.description, v.size_gib AS size, v.volume_type, v.image_id, v.compute_node_id
+      FROM volume v, environment WHERE v.environment_id = environment.id AND v.name = $7 AND v.deleted_at IS NULL)
   SELECT (SELECT to_json(environment) FROM environment) AS environment,
          (SELECT json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk,
                                    'gpu', f.gpu, 'gpu_count', f.gpu_count)
-            FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3) AS flavor,
+            FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3 AND f.custom = $8) AS flavor,
+         (SELECT to_json(boot_volume) FROM boot_volume) AS boot_volume,
          (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files, 'status', i.status, 'min_disk', i.min_disk_gib)
             FROM image i, environment
-           WHERE i.region_id = environment.region_id AND i.name = $4 AND i.deleted_at IS NULL
-             AND (i.organization_id = $1 OR i.organization_id IS NULL)
+           WHERE i.region_id = environment.region_id
+             AND CASE WHEN $7::text IS NULL
+                      THEN i.name = $4 AND i.deleted_at IS NULL AND (i.organization_id = $1 OR i.organization_id IS NULL)
+                      ELSE i.id = (SELECT image_id FROM boot_volume) END
            ORDER BY i.organization_id NULLS LAST LIMIT 1) AS image,
          (SELECT json_agg(json_build_object('id', k.id, 'name', k.name, 'public_key', k.public_key))
             FROM keypair k, environment WHERE k.environment_id = environment.id AND k.name = ANY($5)) AS keys,
@@ -63,7 +85,10 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
 
 @Injectable()
 export class VmRequests {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly flavors: CustomFlavors,
+  ) {}
 
   /** @throws ApiError 404 for a name that means nothing here, 400 for a request that contradicts itself. */
   async resolve(organizationId: OrganizationId, request: CreateInstancesPayload): Promise<ResolvedRequest> {
@@ -74,13 +99,17 @@ export class VmRequests {
     if (names.at(-1)!.length > 50)
       throw badRequest(`name is too long: ${names.at(-1)} has more than 50 characters.`);
 
-    const { environment_name, flavor_name, image_name } = request;
-    const parameters = [organizationId, environment_name, flavor_name, image_name, keyNames, count];
+    const { environment_name, image_name, flavor } = request;
+    const volumeName = bootVolumeName(request);
+    requireOneSize(request);
+    const flavorName = flavor ? await this.flavors.ensure(organizationId, environment_name, flavor) : request.flavor_name!;
+    const parameters = [organizationId, environment_name, flavorName, image_name ?? null, keyNames, count, volumeName ?? null, Boolean(flavor)];
     const [row] = (await RESOLVE.run(this.dataSource, parameters)) as [ResolutionRow];
     if (row.environment === null) throw notFound(`The environment ${quoted(environment_name)}`);
-    if (row.flavor === null) throw notFound(`The flavor ${quoted(flavor_name)} in region ${row.environment.region}`);
-    if (row.image === null) throw notFound(`The image ${quoted(image_name)} in region ${row.environment.region}`);
-    refuseUnusable(row.image, row.flavor);
+    if (row.flavor === null) throw notFound(`The flavor ${quoted(flavorName)} in region ${row.environment.region}`);
+    if (volumeName !== undefined) refuseUnlessBootable(volumeName, row);
+    if (row.image === null) throw notFound(`The image ${quoted(image_name!)} in region ${row.environment.region}`);
+    refuseUnusable(row.image, row.flavor, row.boot_volume);
     const keys = keyNames.map((name) => {
       const key = row.keys?.find((candidate) => candidate.name === name);
       if (key === undefined) throw notFound(`The keypair ${quoted(name)} in environment ${row.environment!.name}`);
@@ -90,6 +119,7 @@ export class VmRequests {
       environment: row.environment,
       flavor: row.flavor,
       image: row.image,
+      bootVolume: row.boot_volume,
       keys,
       names,
       vmIds: row.vm_ids,
@@ -98,13 +128,42 @@ export class VmRequests {
   }
 }
 
-function refuseUnusable({ id, name, status, min_disk }: NonNullable<ResolutionRow['image']>, flavor: FlavorFacts): void {
+/** What was made of the image already does not need it any more. */
+function refuseUnusable(
+  { id, name, status, min_disk }: NonNullable<ResolutionRow['image']>,
+  flavor: FlavorFacts,
+  bootVolume: BootVolumeFacts | null,
+): void {
+  if (bootVolume !== null) return;
   if (status !== 'available')
     throw badRequest(`The image ${quoted(name)} cannot be used: its status is ${status}. GET /v1/core/images/${id} says why.`);
   if (flavor.disk < min_disk)
     throw badRequest(
       `The image ${quoted(name)} needs a disk of at least ${min_disk} GB, and the flavor ${flavor.name} has ${flavor.disk}. Choose a larger flavor.`,
     );
+}
+
+/** @throws ApiError 400 where it is not said, or said twice, what the VM boots from. */
+function bootVolumeName({ image_name, volume_name, create_bootable_volume, count = 1 }: CreateInstancesPayload): string | undefined {
+  if (!volume_name) {
+    if (!image_name) throw badRequest('image_name is required, unless volume_name names a volume to boot from.');
+    return undefined;
+  }
+  if (image_name) throw badRequest('Leave image_name out when the virtual machine boots from the volume of volume_name.');
+  if (create_bootable_volume === true) throw badRequest('Either create_bootable_volume or volume_name: the virtual machine boots from one volume.');
+  if (count > 1) throw badRequest('A volume boots one virtual machine: with volume_name, count must be 1.');
+  return volume_name;
+}
+
+function requireOneSize({ flavor, flavor_name }: CreateInstancesPayload): void {
+  if (flavor && flavor_name) throw badRequest('Either flavor_name or flavor: the virtual machine has one size.');
+  if (!flavor && !flavor_name) throw badRequest('flavor_name is required, unless flavor says the size.');
+}
+
+function refuseUnlessBootable(volumeName: string, { environment, boot_volume }: ResolutionRow): void {
+  if (boot_volume === null) throw notFound(`The volume ${quoted(volumeName)} in environment ${environment!.name}`);
+  if (boot_volume.image_id === null)
+    throw badRequest(`The volume ${quoted(volumeName)} is not bootable: it was made of no image. Create one with image_id.`);
 }
 
 /** What the user typed, safe to show again. */

@@ -15,7 +15,7 @@ import type { LockedVm } from './vm-wishes.js';
  */
 export async function takeFlavor(savepoint: EntityManager, vm: LockedVm, flavorName: string): Promise<{ flavorId: number; hardware: VmHardware }> {
   const [flavor] = await savepoint.query<FlavorFacts[]>(
-    'SELECT id, name, cpu, ram_mib, disk, gpu, gpu_count FROM flavor WHERE region_id = $1 AND name = $2',
+    'SELECT id, name, cpu, ram_mib, disk, gpu, gpu_count FROM flavor WHERE region_id = $1 AND name = $2 AND NOT custom',
     [vm.region_id, flavorName],
   );
   if (flavor === undefined) throw notFound(`The flavor ${JSON.stringify(flavorName)} in the region of ${vm.name}`);
@@ -28,7 +28,8 @@ export async function takeFlavor(savepoint: EntityManager, vm: LockedVm, flavorN
     ...vm.hardware,
     vcpus: flavor.cpu,
     memoryMib: flavor.ram_mib,
-    diskGib: flavor.disk,
+    // One that boots from a volume has no disk of its own to grow.
+    diskGib: vm.hardware.rootVolume === undefined ? flavor.disk : 0,
     gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
     resizes: (vm.hardware.resizes ?? 0) + 1,
   };

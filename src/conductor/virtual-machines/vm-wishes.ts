@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
-import type { ComputeNodeId, IncarnationId, OrganizationId, RegionId, TaskId, UserId, VmId } from '../../protocol/ids.js';
+import type { ComputeNodeId, EnvironmentId, IncarnationId, OrganizationId, RegionId, TaskId, UserId, VmId } from '../../protocol/ids.js';
 import type { DesiredPower, VmHardware } from '../../protocol/task.js';
 import type { Principal } from '../identity/principal.js';
 import { deriveStatus, type Observed, type Operation, type VmStatus } from './vm-status.js';
@@ -22,6 +22,7 @@ export interface LockedVm {
   readonly id: VmId;
   readonly organization_id: OrganizationId;
   readonly region_id: RegionId;
+  readonly environment_id: EnvironmentId;
   readonly name: string;
   readonly generation: number;
   readonly observed: Observed;
@@ -59,7 +60,7 @@ const LOCK = `
 
 /** By a statement of its own: one that waits for a lock sees the locked row anew, and all that it joins as it was before. */
 const READ = `
-  SELECT vm.id, vm.organization_id, e.region_id, vm.name, vm.generation, vm.observed, vm.observed_generation, vm.status,
+  SELECT vm.id, vm.organization_id, e.region_id, vm.environment_id, vm.name, vm.generation, vm.observed, vm.observed_generation, vm.status,
          vm.flavor_id, vm.hardware, vm.awaits_floating_ip, ip.address AS floating_ip,
          vm.callback_url IS NOT NULL AS has_callback, i.id AS incarnation_id, i.compute_node_id, i.hibernated,
          coalesce(n.draining AND n.drain_stops, false) AS node_stops_vms, vm.stopped_by_drain

@@ -6,8 +6,8 @@ import {
   ArrayUnique,
   IsArray,
   IsBoolean,
-  IsIn,
   IsInt,
+  IsNumber,
   IsOptional,
   IsString,
   Length,
@@ -33,6 +33,45 @@ const STORABLE_TEXT = /^[^\0\p{Cs}]*$/u;
 /** 64 KiB, as the metadata service and cloud-init take it. */
 const USER_DATA_BYTES = 65_536;
 
+const MOST_VCPUS = 512;
+const MOST_RAM_GB = 16_384;
+const MOST_DISK_GB = 65_536;
+const MOST_GPUS = 64;
+
+/** A size made to measure. What a node has is the limit; these only keep numbers sane. */
+export class FlavorObjectFields {
+  @ApiProperty({ type: 'integer', minimum: 1, maximum: MOST_VCPUS })
+  @IsInt()
+  @Min(1)
+  @Max(MOST_VCPUS)
+  cpu: number;
+
+  @ApiProperty({ minimum: 0.125, maximum: MOST_RAM_GB, description: 'GB, in steps of 1/1024.' })
+  @IsNumber()
+  @Min(0.125)
+  @Max(MOST_RAM_GB)
+  ram: number;
+
+  @ApiProperty({ type: 'integer', minimum: 1, maximum: MOST_DISK_GB, description: 'GB.' })
+  @IsInt()
+  @Min(1)
+  @Max(MOST_DISK_GB)
+  disk: number;
+
+  @ApiPropertyOptional({ description: 'Model; needs gpu_count too.' })
+  @IsOptional()
+  @IsString()
+  @Matches(/^[\w.+-]{0,60}$/, { message: 'gpu must be the name of a GPU model' })
+  gpu?: string | null;
+
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: MOST_GPUS, default: 0 })
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(MOST_GPUS)
+  gpu_count?: number | null;
+}
+
 export class CreateInstancesPayload {
   @ApiPropertyOptional({ maxLength: 50, description: 'Without one, a memorable name is assigned.' })
   @IsOptional()
@@ -44,15 +83,29 @@ export class CreateInstancesPayload {
   @Length(1, 50)
   environment_name: string;
 
-  @ApiProperty()
+  @ApiPropertyOptional({ description: 'Needed unless flavor is given.' })
+  @IsOptional()
   @IsString()
   @Length(1, 100)
-  flavor_name: string;
+  flavor_name?: string | null;
 
-  @ApiProperty()
+  @ApiPropertyOptional({ type: FlavorObjectFields, description: 'A size made to measure, in place of flavor_name.' })
+  @IsOptional()
+  @ValidateNested()
+  @Type(() => FlavorObjectFields)
+  flavor?: FlavorObjectFields | null;
+
+  @ApiPropertyOptional({ description: 'Needed unless volume_name is given.' })
+  @IsOptional()
   @IsString()
   @Length(1, 100)
-  image_name: string;
+  image_name?: string | null;
+
+  @ApiPropertyOptional({ maxLength: 50, description: 'A bootable volume of the environment, to boot from in place of an image.' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(50)
+  volume_name?: string | null;
 
   @ApiPropertyOptional({ description: 'One keypair of the environment; needed unless key_names is given.' })
   @IsOptional()
@@ -113,10 +166,15 @@ export class CreateInstancesPayload {
   @IsBoolean()
   enable_port_randomization?: boolean;
 
-  @ApiPropertyOptional({ enum: [false], description: 'Bootable volumes are not offered yet.' })
+  @ApiPropertyOptional({ default: false, description: 'Makes the root disk a volume of its own, which outlives the VM.' })
   @IsOptional()
-  @IsIn([false], { message: 'create_bootable_volume: bootable volumes are not offered yet; leave it out' })
-  create_bootable_volume?: false;
+  @IsBoolean()
+  create_bootable_volume?: boolean;
+
+  @ApiPropertyOptional({ description: 'Every VM is monitored; accepted because clients send it.' })
+  @IsOptional()
+  @IsBoolean()
+  enhanced_monitoring_enabled?: boolean;
 
   @ApiPropertyOptional({ type: [CreateSecurityRulePayload], maxItems: 50, description: 'Beside those that every VM has.' })
   @IsOptional()

@@ -179,7 +179,7 @@ export class InstancesResponse extends PagedEnvelope {
   instances: InstanceFields[];
 }
 
-class AffectedInstance {
+export class AffectedInstance {
   @ApiProperty({ type: 'integer' })
   id: number;
 

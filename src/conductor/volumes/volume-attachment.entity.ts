@@ -12,6 +12,7 @@ export type AttachmentStatus = 'ATTACHING' | 'ATTACHED' | 'DETACHING' | 'DETACHE
  */
 @Entity()
 @Index('uq_volume_attachment_live', ['volumeId'], { unique: true, where: `"status" <> 'DETACHED'` })
+@Index('uq_volume_attachment_root', ['virtualMachineId'], { unique: true, where: `"root" AND "status" <> 'DETACHED'` })
 @Index('idx_volume_attachment_vm', ['virtualMachineId'], { where: `"status" <> 'DETACHED'` })
 @Index(['volumeId'])
 @Check('ck_volume_attachment_end', `("status" = 'DETACHED') = ("detached_at" IS NOT NULL)`)
@@ -30,6 +31,10 @@ export class VolumeAttachment {
   /** It may not be detached, until this is taken back. */
   @Column('boolean')
   protected: boolean;
+
+  /** The VM boots from it: it is detached only by the VM's end. */
+  @Column('boolean', { default: false })
+  root: boolean;
 
   @Column('text')
   status: AttachmentStatus;

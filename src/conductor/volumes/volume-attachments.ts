@@ -2,35 +2,32 @@
  * Attaches volumes to a VM and detaches them: by writing what is wanted. What comes of it is reported by the worker and
  * taken in by `attachment-reports.ts`.
  *
- * Owns `volumes` in the hardware of a VM, always derived anew from the attachments, and the claim of a volume on the node
- * of its first VM. Races: locks go from the VM to the volumes in the order of ids to the node, so that two requests for
+ * Owns the claim of a volume on the node of its first VM. Races: locks go from the VM to the volumes in the order of ids to the node, so that two requests for
  * one volume or for the last room on a node come one after the other; the unique index and the CHECK of the node are the
  * last guards.
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { ComputeNodeId, EnvironmentId, VmId } from '../../protocol/ids.js';
+import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import type { VmStatus } from '../virtual-machines/vm-status.js';
+import { lockVms, type LockedVm, type VmSelector } from '../virtual-machines/vm-wishes.js';
+import { LabelActionResponse, type AffectedInstance } from '../virtual-machines/vm.responses.js';
+import { renewVmVolumes } from './vm-volumes-update.js';
 import type { AttachmentStatus } from './volume-attachment.entity.js';
-import { renderAttachment, type AttachmentRow } from './volume-view.js';
+import { VOLUME } from './volume-lock.js';
+import { claimDisk, noRoom } from './volume-place.js';
+import { tellOfVolumes } from './volume-status-changes.js';
+import { deriveVolumeStatus, renderAttachment, STAGE, type AttachmentRow, type VolumeStage } from './volume-view.js';
 import { MOST_VOLUMES } from './volume.requests.js';
 import type { AttachVolumeFields } from './volume.responses.js';
-import { VOLUME } from './volumes.service.js';
 
 const ATTACHABLE: readonly VmStatus[] = ['ACTIVE', 'SHUTOFF'];
 /** In ERROR too: what could not be attached or detached must not keep a VM there for ever. */
 const DETACHABLE: readonly VmStatus[] = ['ACTIVE', 'SHUTOFF', 'ERROR'];
-
-interface LockedVm {
-  readonly id: VmId;
-  readonly name: string;
-  readonly status: VmStatus;
-  readonly generation: number;
-  readonly environment_id: EnvironmentId;
-}
 
 interface Place {
   readonly id: ComputeNodeId;
@@ -45,7 +42,7 @@ interface WantedVolume {
   readonly environment: string;
   readonly compute_node_id: ComputeNodeId | null;
   readonly node: string | null;
-  readonly removing: boolean;
+  readonly stage: VolumeStage;
   readonly attached_to: string | null;
 }
 
@@ -54,28 +51,9 @@ interface LiveAttachment {
   readonly volume_id: number;
   readonly volume: string;
   readonly protected: boolean;
+  readonly root: boolean;
   readonly status: AttachmentStatus;
 }
-
-/** Each SET reads the row as it was: a VM that is settled stays what it is meanwhile; one that switched itself off stays off. */
-const UPDATE_VM = `
-  WITH updated_vm AS (
-    UPDATE virtual_machine vm
-       SET generation = vm.generation + 1,
-           operation = CASE WHEN vm.observed_generation >= vm.generation THEN 'update' ELSE vm.operation END,
-           desired_power = CASE WHEN vm.observed_generation >= vm.generation AND vm.desired_power = 'running' AND vm.observed = 'stopped'
-                                THEN 'stopped' ELSE vm.desired_power END,
-           hardware = vm.hardware || jsonb_build_object('volumes', coalesce((
-             SELECT jsonb_agg(jsonb_build_object('uuid', v.uuid, 'sizeGib', v.size_gib) ORDER BY a.id)
-               FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
-              WHERE a.virtual_machine_id = vm.id AND a.status IN ('ATTACHING', 'ATTACHED')), '[]'))
-     WHERE vm.id = $1 RETURNING vm.id, vm.generation
-  ), superseded AS (
-    UPDATE task t SET state = 'superseded', finished_at = now() WHERE t.virtual_machine_id = $1 AND t.state = 'pending'
-  )
-  INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
-  SELECT gen_random_uuid(), i.compute_node_id, vm.id, i.id, vm.generation
-    FROM updated_vm vm JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL`;
 
 const SELECT_ATTACHMENT = `
   SELECT a.id, a.volume_id, a.virtual_machine_id AS instance_id, v.uuid, a.protected, a.status, a.created_at
@@ -86,11 +64,12 @@ export class VolumeAttachments {
   constructor(
     private readonly dataSource: DataSource,
     private readonly relay: TaskRelay,
+    private readonly deliverer: CallbackDeliverer,
   ) {}
 
-  async attach(principal: Principal, vmId: VmId, volumeIds: readonly number[], isProtected: boolean): Promise<AttachVolumeFields[]> {
-    const attachments = await this.dataSource.transaction(async (transaction) => {
-      const vm = await lockVm(transaction, principal, vmId, ATTACHABLE);
+  async attach(principal: Principal, selector: VmSelector, volumeIds: readonly number[], isProtected: boolean): Promise<AttachVolumeFields[]> {
+    const { attachments, told } = await this.dataSource.transaction(async (transaction) => {
+      const vm = await lockVm(transaction, principal, selector, ATTACHABLE);
       const node = await placeOf(transaction, vm);
       const volumes = await lockVolumes(transaction, principal, volumeIds);
       await refuseUnattachable(transaction, vm, node, volumes);
@@ -98,37 +77,61 @@ export class VolumeAttachments {
       const rows = await transaction.query<{ id: number }[]>(
         `INSERT INTO volume_attachment (volume_id, virtual_machine_id, protected, status, generation)
          SELECT id, $1, $2, 'ATTACHING', $3 FROM unnest($4::int[]) AS id RETURNING id`,
-        [vmId, isProtected, vm.generation + 1, volumeIds],
+        [vm.id, isProtected, vm.generation + 1, volumeIds],
       );
-      return this.write(transaction, principal, vm, rows, 'AttachVolumeToInstanceRequest', `Attach ${named(volumes)}.`);
+      return {
+        attachments: await write(transaction, principal, vm, rows, 'AttachVolumeToInstanceRequest', `Attach ${named(volumes)}.`),
+        told: await tellOfVolumes(transaction, 'attach', volumeIds),
+      };
     });
-    this.relay.wake();
+    this.committed(told);
     return attachments;
   }
 
-  async detach(principal: Principal, vmId: VmId, volumeIds: readonly number[]): Promise<AttachVolumeFields[]> {
-    const attachments = await this.dataSource.transaction(async (transaction) => {
-      const vm = await lockVm(transaction, principal, vmId, DETACHABLE);
-      const volumes = await lockVolumes(transaction, principal, volumeIds);
-      const live = await transaction.query<LiveAttachment[]>(
-        `SELECT a.id, a.volume_id, v.name AS volume, a.protected, a.status
-           FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
-          WHERE a.virtual_machine_id = $1 AND a.volume_id = ANY($2) AND a.status <> 'DETACHED'
-          ORDER BY a.id FOR UPDATE OF a`,
-        [vmId, volumeIds],
-      );
-      refuseUndetachable(vm, volumes, live);
-      // What is being detached needs no second push.
-      const wanted = live.filter(({ status }) => status !== 'DETACHING');
-      await transaction.query(`UPDATE volume_attachment SET status = 'DETACHING', generation = $2 WHERE id = ANY($1)`, [
-        wanted.map(({ id }) => id),
-        vm.generation + 1,
-      ]);
-      if (wanted.length === 0 && vm.status !== 'ERROR') return readAttachments(transaction, live);
-      return this.write(transaction, principal, vm, live, 'DetachVolumeFromInstanceRequest', `Detach ${named(volumes)}.`);
+  async detach(principal: Principal, selector: VmSelector, volumeIds: readonly number[]): Promise<AttachVolumeFields[]> {
+    const { attachments, told } = await this.dataSource.transaction(async (transaction) => {
+      const vm = await lockVm(transaction, principal, selector, DETACHABLE);
+      return detachFrom(transaction, principal, vm, volumeIds);
     });
-    this.relay.wake();
+    this.committed(told);
     return attachments;
+  }
+
+  /**
+   * From every VM with the label those of the volumes that it has. VMs that have none of them are told so, and those
+   * that must keep one do not keep the others.
+   */
+  async detachLabelled(principal: Principal, environment: string, label: string, volumeIds: readonly number[]): Promise<LabelActionResponse> {
+    const { outcomes, told } = await this.dataSource.transaction(async (transaction) => {
+      const vms = await lockVms(transaction, principal, { environment, label });
+      if (vms.length === 0) await requireEnvironment(transaction, principal, environment);
+      const held = await transaction.query<{ vm_id: VmId; volume_id: number }[]>(
+        `SELECT a.virtual_machine_id AS vm_id, a.volume_id FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
+          WHERE a.virtual_machine_id = ANY($1) AND a.volume_id = ANY($2) AND a.status <> 'DETACHED' AND v.organization_id = $3`,
+        [vms.map(({ id }) => id), volumeIds, principal.organizationId],
+      );
+      const outcomes: AffectedInstance[] = [];
+      let told = false;
+      for (const vm of vms) {
+        const mine = held.filter(({ vm_id }) => vm_id === vm.id).map(({ volume_id }) => volume_id);
+        const refusal = await refusalIn(async () => {
+          requireStatus(vm, DETACHABLE);
+          if (mine.length === 0) throw badRequest(`${vm.name} has none of these volumes.`);
+          told = (await transaction.transaction((savepoint) => detachFrom(savepoint, principal, vm, mine))).told || told;
+        });
+        outcomes.push({ id: vm.id, name: vm.name, accepted: refusal === undefined, message: refusal?.message ?? '' });
+      }
+      return { outcomes, told };
+    });
+    this.committed(told);
+    const accepted = outcomes.filter((outcome) => outcome.accepted).length;
+    const response = new LabelActionResponse(
+      outcomes.length === 0
+        ? `No virtual machine in ${environment} carries the label ${label}; nothing was done`
+        : `detach-volumes: ${accepted} of ${outcomes.length} virtual machines with the label ${label}`,
+    );
+    response.instances = outcomes;
+    return response;
   }
 
   async protect(principal: Principal, id: number, isProtected: boolean): Promise<AttachVolumeFields> {
@@ -144,35 +147,90 @@ export class VolumeAttachments {
     });
   }
 
-  private async write(
-    transaction: EntityManager,
-    { organizationId, userId }: Principal,
-    vm: LockedVm,
-    attachments: readonly { id: number }[],
-    reason: string,
-    message: string,
-  ): Promise<AttachVolumeFields[]> {
-    await transaction.query(UPDATE_VM, [vm.id]);
-    await transaction.query(
-      `INSERT INTO event (organization_id, virtual_machine_id, user_id, reason, object, message) VALUES ($1, $2, $3, $4, $5, $6)`,
-      [organizationId, vm.id, userId, reason, vm.name, message],
-    );
-    return readAttachments(transaction, attachments);
+  private committed(told: boolean): void {
+    this.relay.wake();
+    if (told) this.deliverer.wake();
   }
+}
+
+interface Detached {
+  readonly attachments: AttachVolumeFields[];
+  readonly told: boolean;
+}
+
+async function detachFrom(transaction: EntityManager, principal: Principal, vm: LockedVm, volumeIds: readonly number[]): Promise<Detached> {
+  const volumes = await lockVolumes(transaction, principal, volumeIds);
+  const live = await transaction.query<LiveAttachment[]>(
+    `SELECT a.id, a.volume_id, v.name AS volume, a.protected, a.root, a.status
+       FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
+      WHERE a.virtual_machine_id = $1 AND a.volume_id = ANY($2) AND a.status <> 'DETACHED'
+      ORDER BY a.id FOR UPDATE OF a`,
+    [vm.id, volumeIds],
+  );
+  refuseUndetachable(vm, volumes, live);
+  // What is being detached needs no second push.
+  const wanted = live.filter(({ status }) => status !== 'DETACHING');
+  await transaction.query(`UPDATE volume_attachment SET status = 'DETACHING', generation = $2 WHERE id = ANY($1)`, [
+    wanted.map(({ id }) => id),
+    vm.generation + 1,
+  ]);
+  if (wanted.length === 0 && vm.status !== 'ERROR') return { attachments: await readAttachments(transaction, live), told: false };
+  return {
+    attachments: await write(transaction, principal, vm, live, 'DetachVolumeFromInstanceRequest', `Detach ${named(volumes)}.`),
+    told: await tellOfVolumes(transaction, 'detach', wanted.map(({ volume_id }) => volume_id)),
+  };
+}
+
+async function write(
+  transaction: EntityManager,
+  { organizationId, userId }: Principal,
+  vm: LockedVm,
+  attachments: readonly { id: number }[],
+  reason: string,
+  message: string,
+): Promise<AttachVolumeFields[]> {
+  await renewVmVolumes(transaction, vm.id);
+  await transaction.query(
+    `INSERT INTO event (organization_id, virtual_machine_id, user_id, reason, object, message) VALUES ($1, $2, $3, $4, $5, $6)`,
+    [organizationId, vm.id, userId, reason, vm.name, message],
+  );
+  return readAttachments(transaction, attachments);
+}
+
+/** @returns what refuses it; undefined when it is done. */
+async function refusalIn(change: () => Promise<void>): Promise<ApiError | undefined> {
+  try {
+    await change();
+    return undefined;
+  } catch (error) {
+    if (error instanceof ApiError) return error;
+    throw error;
+  }
+}
+
+async function requireEnvironment(transaction: EntityManager, { organizationId }: Principal, name: string): Promise<void> {
+  const found = await transaction.query<unknown[]>(
+    'SELECT 1 FROM environment WHERE organization_id = $1 AND name = $2 AND deleted_at IS NULL',
+    [organizationId, name],
+  );
+  if (found.length === 0) throw notFound(`The environment ${JSON.stringify(name.slice(0, 60))}`);
 }
 
 const named = (volumes: readonly { name: string }[]): string =>
   `${volumes.length === 1 ? 'volume' : 'volumes'} ${volumes.map(({ name }) => `'${name}'`).join(', ')}`;
 
-async function lockVm(transaction: EntityManager, principal: Principal, id: VmId, states: readonly VmStatus[]): Promise<LockedVm> {
-  const [vm] = await transaction.query<LockedVm[]>(
-    `SELECT id, name, status, generation, environment_id FROM virtual_machine
-      WHERE id = $1 AND organization_id = $2 AND deleted_at IS NULL FOR UPDATE`,
-    [id, principal.organizationId],
-  );
+/** @throws ApiError 404; 400 in another state, and where a label means several. */
+async function lockVm(transaction: EntityManager, principal: Principal, selector: VmSelector, states: readonly VmStatus[]): Promise<LockedVm> {
+  const [vm, second] = await lockVms(transaction, principal, selector);
   if (vm === undefined) throw notFound('The virtual machine');
-  if (!states.includes(vm.status)) throw badRequest(`${vm.name} is ${vm.status}; this is possible when it is ${states.join(' or ')}.`);
+  if (second !== undefined)
+    throw badRequest(`${vm.name} and ${second.name} carry this label, and a volume can be with one virtual machine only. Name the one.`);
+  requireStatus(vm, states);
   return vm;
+}
+
+function requireStatus(vm: LockedVm, states: readonly VmStatus[]): void {
+  if (!states.includes(vm.status)) throw badRequest(`${vm.name} is ${vm.status}; this is possible when it is ${states.join(' or ')}.`);
 }
 
 async function placeOf(transaction: EntityManager, vm: LockedVm): Promise<Place> {
@@ -195,7 +253,7 @@ async function lockVolumes(transaction: EntityManager, principal: Principal, ids
   // A statement of its own, after the locks were waited for: it sees what the one before us did.
   return transaction.query<WantedVolume[]>(
     `SELECT v.id, v.name, v.size_gib, v.environment_id, e.name AS environment, v.compute_node_id, n.name AS node,
-            v.removal_requested_at IS NOT NULL AS removing, vm.name AS attached_to
+            ${STAGE} AS stage, vm.name AS attached_to
        FROM volume v
        JOIN environment e ON e.id = v.environment_id
        LEFT JOIN compute_node n ON n.id = v.compute_node_id
@@ -213,7 +271,8 @@ async function refuseUnattachable(
   volumes: readonly WantedVolume[],
 ): Promise<void> {
   for (const volume of volumes) {
-    if (volume.removing) throw badRequest(`The volume '${volume.name}' is being deleted.`);
+    if (volume.stage !== 'ready' && volume.attached_to === null)
+      throw badRequest(`The volume '${volume.name}' is ${deriveVolumeStatus(volume.stage, null)}; it can be attached when it is available.`);
     if (volume.attached_to !== null)
       throw badRequest(`There are already attached Volumes: '${volume.name}' is with ${volume.attached_to}. Detach it first.`);
     if (volume.environment_id !== vm.environment_id)
@@ -237,18 +296,8 @@ async function bind(transaction: EntityManager, node: Place, volumes: readonly W
   const homeless = volumes.filter(({ compute_node_id }) => compute_node_id === null);
   if (homeless.length === 0) return;
   const size = homeless.reduce((sum, { size_gib }) => sum + size_gib, 0);
-  const [, claimed] = await transaction.query<[unknown, number]>(
-    `UPDATE compute_node SET disk_gib_used = disk_gib_used + $2::int
-      WHERE id = $1 AND disk_gib_used + $2::bigint <= disk_gib_total`,
-    [node.id, size],
-  );
-  if (claimed === 0)
-    throw new ApiError(
-      409,
-      `The node ${node.name}, on which the virtual machine is, has no room for another ${size} GiB. ` +
-        'Delete what is not needed there, or attach to a virtual machine on another node.',
-      'no_capacity',
-    );
+  if (!(await claimDisk(transaction, node.id, size)))
+    throw noRoom(`${node.name}, on which the virtual machine is,`, size, 'attach to a virtual machine on another node');
   await transaction.query('UPDATE volume SET compute_node_id = $2, updated_at = now() WHERE id = ANY($1)', [
     homeless.map(({ id }) => id),
     node.id,
@@ -258,6 +307,8 @@ async function bind(transaction: EntityManager, node: Place, volumes: readonly W
 function refuseUndetachable(vm: LockedVm, volumes: readonly WantedVolume[], live: readonly LiveAttachment[]): void {
   const missing = volumes.find(({ id }) => !live.some((attachment) => attachment.volume_id === id));
   if (missing !== undefined) throw badRequest(`The volume '${missing.name}' is not attached to ${vm.name}.`);
+  const root = live.find((attachment) => attachment.root);
+  if (root !== undefined) throw badRequest(`${vm.name} boots from the volume '${root.volume}', which is detached when the virtual machine is deleted.`);
   const guarded = live.find((attachment) => attachment.protected);
   if (guarded !== undefined)
     throw badRequest(

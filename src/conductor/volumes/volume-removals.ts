@@ -9,13 +9,18 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { ComputeNodeId, VolumeUuid } from '../../protocol/ids.js';
+import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
+import { tellOfVolumes } from './volume-status-changes.js';
 
 /** What is left is named in the next answer. */
 const MOST_AT_ONCE = 100;
 
 @Injectable()
 export class VolumeRemovals {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly deliverer: CallbackDeliverer,
+  ) {}
 
   async askedOf(nodeId: ComputeNodeId): Promise<VolumeUuid[]> {
     const rows = await this.dataSource.query<{ uuid: VolumeUuid }[]>(
@@ -29,15 +34,21 @@ export class VolumeRemovals {
 
   /** What is not on this node, was not to go or is gone already, is left as it is. */
   async confirm(nodeId: ComputeNodeId, volumes: readonly VolumeUuid[]): Promise<void> {
-    await this.dataSource.query(
-      `WITH gone AS (
-         UPDATE volume SET deleted_at = now(), updated_at = now()
-          WHERE uuid = ANY($2) AND compute_node_id = $1 AND removal_requested_at IS NOT NULL AND deleted_at IS NULL
-         RETURNING size_gib
-       )
-       UPDATE compute_node SET disk_gib_used = disk_gib_used - (SELECT sum(size_gib) FROM gone)
-        WHERE id = $1 AND EXISTS (SELECT 1 FROM gone)`,
-      [nodeId, volumes],
-    );
+    const told = await this.dataSource.transaction(async (transaction) => {
+      const gone = await transaction.query<{ id: number }[]>(
+        `WITH gone AS (
+           UPDATE volume SET deleted_at = now(), updated_at = now()
+            WHERE uuid = ANY($2) AND compute_node_id = $1 AND removal_requested_at IS NOT NULL AND deleted_at IS NULL
+           RETURNING id, size_gib
+         ), released AS (
+           UPDATE compute_node SET disk_gib_used = disk_gib_used - (SELECT sum(size_gib) FROM gone)
+            WHERE id = $1 AND EXISTS (SELECT 1 FROM gone)
+         )
+         SELECT id FROM gone`,
+        [nodeId, volumes],
+      );
+      return tellOfVolumes(transaction, 'delete', gone.map(({ id }) => id));
+    });
+    if (told) this.deliverer.wake();
   }
 }

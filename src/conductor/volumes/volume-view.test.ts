@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { VolumeUuid } from '../../protocol/ids.js';
 import type { AttachmentStatus } from './volume-attachment.entity.js';
-import { deriveVolumeStatus, deviceOf } from './volume-view.js';
+import { deriveVolumeStatus, deviceOf, type VolumeStage } from './volume-view.js';
 
 describe('the status of a volume', () => {
   it.each<[AttachmentStatus | null, string]>([
@@ -11,10 +11,23 @@ describe('the status of a volume', () => {
     ['DETACHING', 'detaching'],
     ['DETACHED', 'available'],
   ])('with an attachment that is %s is %s', (attachment, status) => {
-    expect(deriveVolumeStatus(false, attachment)).toBe(status);
+    expect(deriveVolumeStatus('ready', attachment)).toBe(status);
   });
 
-  it('of one that shall go is deleting', () => expect(deriveVolumeStatus(true, null)).toBe('deleting'));
+  it.each<[VolumeStage, string]>([
+    ['preparing', 'downloading'],
+    ['failed', 'error'],
+    ['ready', 'available'],
+    ['removing', 'deleting'],
+    ['gone', 'deleted'],
+  ])('that is %s on its node and with no VM is %s', (stage, status) => {
+    expect(deriveVolumeStatus(stage, null)).toBe(status);
+  });
+
+  it('with a VM that makes it of its image is that of its attachment', () => {
+    expect(deriveVolumeStatus('preparing', 'ATTACHING')).toBe('attaching');
+    expect(deriveVolumeStatus('preparing', 'DETACHED')).toBe('downloading');
+  });
 });
 
 it('names the device as udev does: by the first twenty characters of the UUID', () => {

@@ -1,6 +1,6 @@
 /**
  * A volume and its attachments as the API shows them. The status of a volume is derived here: from whether it shall
- * go, and from the one attachment of it that has not ended.
+ * go, from the one attachment of it that has not ended, and from whether its node has made it of its image.
  */
 import type { GreenStatus } from '../catalog/region.entity.js';
 import { apiTime } from '../http/envelope.js';
@@ -9,17 +9,36 @@ import { serialOf } from '../../protocol/volume.js';
 import type { AttachmentStatus } from './volume-attachment.entity.js';
 import type { AttachmentOfVm, AttachVolumeFields, VolumeFields } from './volume.responses.js';
 
-export type VolumeStatus = 'available' | 'attaching' | 'in-use' | 'detaching' | 'deleting';
+export type VolumeStatus = 'downloading' | 'available' | 'attaching' | 'in-use' | 'detaching' | 'deleting' | 'deleted' | 'error';
 
-const STATUS: Readonly<Record<AttachmentStatus, VolumeStatus>> = {
+/** How far a volume is with its node: there is nothing to make of an empty one. */
+export type VolumeStage = 'preparing' | 'failed' | 'ready' | 'removing' | 'gone';
+
+const WITHOUT_VM: Readonly<Record<VolumeStage, VolumeStatus>> = {
+  preparing: 'downloading',
+  failed: 'error',
+  ready: 'available',
+  removing: 'deleting',
+  gone: 'deleted',
+};
+
+const WITH_VM: Readonly<Record<Exclude<AttachmentStatus, 'DETACHED'>, VolumeStatus>> = {
   ATTACHING: 'attaching',
   ATTACHED: 'in-use',
   DETACHING: 'detaching',
-  DETACHED: 'available',
 };
 
-export const deriveVolumeStatus = (removing: boolean, attachment: AttachmentStatus | null): VolumeStatus =>
-  removing ? 'deleting' : STATUS[attachment ?? 'DETACHED'];
+/** The stage of the volume `v`. */
+export const STAGE = `
+  CASE WHEN v.deleted_at IS NOT NULL THEN 'gone' WHEN v.removal_requested_at IS NOT NULL THEN 'removing'
+       WHEN v.fault IS NOT NULL THEN 'failed' WHEN v.image_id IS NOT NULL AND v.prepared_at IS NULL THEN 'preparing'
+       ELSE 'ready' END`;
+
+/** What is with a VM is made by that VM's worker. */
+export function deriveVolumeStatus(stage: VolumeStage, attachment: AttachmentStatus | null): VolumeStatus {
+  const isWithVm = attachment !== null && attachment !== 'DETACHED' && stage !== 'removing' && stage !== 'gone';
+  return isWithVm ? WITH_VM[attachment] : WITHOUT_VM[stage];
+}
 
 /** The path of the disk in a guest that has udev. */
 export const deviceOf = (uuid: VolumeUuid): string => `/dev/disk/by-id/virtio-${serialOf(uuid)}`;
@@ -33,7 +52,11 @@ export interface VolumeRow {
   readonly volume_type: string;
   readonly created_at: Date;
   readonly updated_at: Date;
-  readonly removing: boolean;
+  readonly stage: VolumeStage;
+  readonly fault: string | null;
+  readonly callback_url: string | null;
+  readonly image_id: number | null;
+  readonly os_image: string | null;
   readonly environment: { readonly name: string; readonly region: string; readonly green_status: GreenStatus };
   readonly attachments: readonly {
     readonly id: number;
@@ -46,7 +69,7 @@ export interface VolumeRow {
 /** To be followed by a WHERE clause over `v`, `e` (environment) and `r` (region). */
 export const SELECT_VOLUME = `
   SELECT v.id, v.uuid, v.name, v.description, v.size_gib, v.volume_type, v.created_at, v.updated_at,
-         v.removal_requested_at IS NOT NULL AS removing,
+         v.fault, v.callback_url, v.image_id, (SELECT i.name FROM image i WHERE i.id = v.image_id) AS os_image, ${STAGE} AS stage,
          json_build_object('name', e.name, 'region', r.name, 'green_status', r.green_status) AS environment,
          coalesce((SELECT json_agg(json_build_object('id', a.id, 'instance_id', a.virtual_machine_id,
                                                      'protected', a.protected, 'status', a.status) ORDER BY a.id)
@@ -62,16 +85,17 @@ export function renderVolume(row: VolumeRow): VolumeFields {
     id: row.id,
     name: row.name,
     description: row.description,
-    status: deriveVolumeStatus(row.removing, live?.status ?? null),
+    status: deriveVolumeStatus(row.stage, live?.status ?? null),
     size: row.size_gib,
     volume_type: row.volume_type,
     environment: { name, region, features: { green_status, network_optimised: false } },
     attachments: row.attachments.map((attachment) => ({ ...attachment, device: deviceOf(row.uuid) })),
-    bootable: false,
+    bootable: row.image_id !== null,
     // Terraform's provider ends in a panic where this is null.
-    image_id: 0,
-    os_image: '',
-    callback_url: null,
+    image_id: row.image_id ?? 0,
+    os_image: row.os_image ?? '',
+    callback_url: row.callback_url,
+    fault: row.fault,
     created_at: apiTime(row.created_at),
     updated_at: apiTime(row.updated_at),
   };
@@ -104,14 +128,15 @@ export interface VmAttachmentRow {
   readonly protected: boolean;
   readonly status: AttachmentStatus;
   readonly created_at: string;
-  readonly volume: { readonly id: number; readonly name: string; readonly description: string; readonly size: number; readonly volume_type: string };
+  readonly volume: { readonly id: number; readonly name: string; readonly description: string; readonly size: number; readonly volume_type: string; readonly bootable: boolean };
 }
 
 /** A subquery over `vm`: its attachments that have not ended. */
 export const SELECT_VM_ATTACHMENTS = `
   coalesce((SELECT json_agg(json_build_object('id', a.id, 'uuid', v.uuid, 'protected', a.protected, 'status', a.status,
                               'created_at', a.created_at, 'volume', json_build_object('id', v.id, 'name', v.name,
-                              'description', v.description, 'size', v.size_gib, 'volume_type', v.volume_type)) ORDER BY a.id)
+                              'description', v.description, 'size', v.size_gib, 'volume_type', v.volume_type,
+                              'bootable', v.image_id IS NOT NULL)) ORDER BY a.id)
               FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
              WHERE a.virtual_machine_id = vm.id AND a.status <> 'DETACHED'), '[]')`;
 
@@ -121,5 +146,5 @@ export const renderVmAttachment = (row: VmAttachmentRow): AttachmentOfVm => ({
   protected: row.protected,
   status: row.status,
   created_at: apiTime(new Date(row.created_at)),
-  volume: { ...row.volume, bootable: false },
+  volume: row.volume,
 });

@@ -16,7 +16,6 @@ import {
   MaxLength,
   Min,
   MinLength,
-  ValidateBy,
 } from 'class-validator';
 import { SearchQuery } from '../http/page-query.js';
 import { IsPlainText } from '../http/plain-text.js';
@@ -29,13 +28,6 @@ export const MAX_VOLUME_NAME_LENGTH = 50;
 const MAX_ENVIRONMENT_NAME_LENGTH = 50;
 const MAX_SIZE_GIB = 1_048_576;
 const LARGEST_ID = 2 ** 31 - 1;
-
-/** Accepted where it is null or empty: Infrahub's clients send it so when they mean nothing. */
-const NotOffered = (message: string): PropertyDecorator =>
-  ValidateBy({
-    name: 'notOffered',
-    validator: { validate: (value: unknown) => value === undefined || value === null || value === '', defaultMessage: () => message },
-  });
 
 const IsVolumeIds = (): PropertyDecorator =>
   applyDecorators(
@@ -58,12 +50,20 @@ export class ListVolumes extends SearchQuery {
 }
 
 export class UpdateVolumePayload {
-  @ApiProperty({ description: 'Another environment of the same region, for a volume that is not attached.' })
+  @ApiPropertyOptional({ description: 'Another environment of the same region, for a volume that is not attached.' })
+  @IsOptional()
   @IsPlainText()
   @MaxLength(MAX_ENVIRONMENT_NAME_LENGTH)
   @MinLength(1)
   @IsString()
-  environment_name: string;
+  environment_name?: string;
+
+  @ApiPropertyOptional({ type: 'integer', maximum: MAX_SIZE_GIB, description: 'GiB, more than it has. An addition of Baton.' })
+  @IsOptional()
+  @Max(MAX_SIZE_GIB)
+  @Min(1)
+  @IsInt()
+  size?: number;
 }
 
 export class CreateVolumePayload {
@@ -99,13 +99,18 @@ export class CreateVolumePayload {
   @IsString()
   description?: string | null;
 
-  @ApiPropertyOptional({ type: 'integer', nullable: true, enum: [null], description: 'Bootable volumes are not offered yet.' })
-  @NotOffered('image_id: bootable volumes are not offered yet; leave it out')
-  image_id?: null;
+  @ApiPropertyOptional({ type: 'integer', nullable: true, description: 'An image of the region, to boot virtual machines from the volume.' })
+  @IsOptional()
+  @Max(LARGEST_ID)
+  @Min(1)
+  @IsInt()
+  image_id?: number | null;
 
-  @ApiPropertyOptional({ type: String, nullable: true, enum: [null, ''], description: 'Webhooks of volumes are not offered yet.' })
-  @NotOffered('callback_url: webhooks of volumes are not offered yet; give the virtual machine one, or leave it out')
-  callback_url?: null;
+  @ApiPropertyOptional({ type: String, nullable: true, maxLength: 250, description: 'Gets one signed POST for each change of status.' })
+  @IsOptional()
+  @MaxLength(250)
+  @IsString()
+  callback_url?: string | null;
 }
 
 export class AttachVolumesPayload {

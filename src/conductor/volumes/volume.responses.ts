@@ -7,7 +7,7 @@ import type { VolumeStatus } from './volume-view.js';
 import { VOLUME_TYPES } from './volume.requests.js';
 
 const ATTACHMENT_STATUSES: readonly AttachmentStatus[] = ['ATTACHING', 'ATTACHED', 'DETACHING', 'DETACHED'];
-const VOLUME_STATUSES: readonly VolumeStatus[] = ['available', 'attaching', 'in-use', 'detaching', 'deleting'];
+const VOLUME_STATUSES: readonly VolumeStatus[] = ['downloading', 'available', 'attaching', 'in-use', 'detaching', 'deleting', 'error'];
 
 class AttachmentFields {
   @ApiProperty({ type: 'integer' })
@@ -94,14 +94,17 @@ export class VolumeFields extends VolumeOfVm {
   @ApiProperty({ type: [AttachmentOfVolume], description: 'Those that have ended too.' })
   attachments: AttachmentOfVolume[];
 
-  @ApiProperty({ type: 'integer', description: 'Zero: made of no image.' })
+  @ApiProperty({ type: 'integer', description: 'What it was made of; zero for one that began empty.' })
   image_id: number;
 
-  @ApiProperty({ description: 'Empty: made of no image.' })
+  @ApiProperty({ description: 'The name of that image; empty for none.' })
   os_image: string;
 
   @ApiProperty({ type: String, nullable: true })
   callback_url: string | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Why it is in error. An addition of Baton.' })
+  fault: string | null;
 
   @ApiProperty({ description: 'UTC.' })
   created_at: string;

@@ -10,7 +10,8 @@ import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
 import { CreateVolumePayload, ListVolumes, UpdateVolumePayload } from './volume.requests.js';
 import { VolumeResponse, VolumesResponse, VolumeTypesResponse, VolumeUpdatedResponse } from './volume.responses.js';
-import { VOLUME, VolumesService } from './volumes.service.js';
+import { VOLUME } from './volume-lock.js';
+import { VolumesService } from './volumes.service.js';
 
 const Id = (): ParameterDecorator => Param('volume_id', new ResourceId(VOLUME));
 const ID = { name: 'volume_id', type: 'integer' } as const;
@@ -66,7 +67,7 @@ export class VolumesController {
   }
 
   @Patch('volumes/:volume_id')
-  @ApiOperation({ operationId: 'update_volume', summary: 'Move a volume to another environment' })
+  @ApiOperation({ operationId: 'update_volume', summary: 'Move a volume to another environment, or make it larger' })
   @ApiParam(ID)
   @ApiOkResponse({ type: VolumeUpdatedResponse })
   @DocumentedErrors(404, 409)
@@ -75,12 +76,11 @@ export class VolumesController {
     @Id() id: number,
     @Body() body: UpdateVolumePayload,
   ): Promise<VolumeUpdatedResponse> {
-    const volume = await this.volumes.move(principal.organizationId, id, body.environment_name);
-    return new VolumeUpdatedResponse('Volume updated successfully', volume, { environment_name: body.environment_name });
+    return new VolumeUpdatedResponse('Volume updated successfully', await this.volumes.change(principal, id, body), { ...body });
   }
 
   @Put('volumes/:volume_id')
-  @ApiOperation({ operationId: 'update_volume_by_put', summary: 'Move a volume to another environment: another spelling of PATCH' })
+  @ApiOperation({ operationId: 'update_volume_by_put', summary: 'Move a volume or make it larger: another spelling of PATCH' })
   @ApiParam(ID)
   @ApiOkResponse({ type: VolumeUpdatedResponse })
   @DocumentedErrors(404, 409)

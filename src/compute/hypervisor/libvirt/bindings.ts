@@ -105,6 +105,7 @@ export function loadLibvirt() {
     virDomainAttachDeviceFlags: bind('virDomainAttachDeviceFlags', 'int', [pointer, text, 'uint']),
     virDomainDetachDeviceFlags: bind('virDomainDetachDeviceFlags', 'int', [pointer, text, 'uint']),
     virDomainOpenGraphicsFD: bind('virDomainOpenGraphicsFD', 'int', [pointer, 'uint', 'uint']),
+    virDomainBlockResize: bind('virDomainBlockResize', 'int', [pointer, text, 'uint64', 'uint']),
     virDomainFree: bind('virDomainFree', 'int', [pointer]),
 
     virNetworkLookupByName: bind('virNetworkLookupByName', pointer, [pointer, text]),

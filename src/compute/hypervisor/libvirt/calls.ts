@@ -14,6 +14,7 @@ export const METADATA_PREFIX = 'baton';
 /** As virDomainState says; whatever holds a QEMU process counts as running. */
 const RUNNING_STATES = new Set([1, 2, 3, 4, 7]);
 const METADATA_ELEMENT = 2;
+const BLOCK_RESIZE_BYTES = 1;
 const AFFECT_LIVE = 1;
 const AFFECT_CONFIG = 2;
 const XML_INACTIVE = 2;
@@ -277,6 +278,10 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
     /** On a running domain, it only asks the guest to let go of the device. */
     detachDevice: (uuid: string, xml: string, form: DomainForm) =>
       onDomain(uuid, (domain) => run<number>('virDomainDetachDeviceFlags', domain, xml, AFFECT[form]), 'fails'),
+
+    /** Of a running domain; its guest sees the new size at once. */
+    resizeDisk: (uuid: string, target: string, bytes: number) =>
+      onDomain(uuid, (domain) => run<number>('virDomainBlockResize', domain, target, bytes, BLOCK_RESIZE_BYTES), 'fails'),
 
     /** @returns a descriptor, open in this process, of a socket that QEMU's VNC server is at the other end of. */
     openGraphics: (uuid: string) =>

@@ -7,7 +7,9 @@
  */
 import { XMLParser } from 'fast-xml-parser';
 import type { ImageFormat } from '../../../image-format/disk-image.js';
+import type { VolumeUuid } from '../../../protocol/ids.js';
 import type { SecurityRuleSpec } from '../../../protocol/security-rule.js';
+import { volumeDisk } from './volume-document.js';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './calls.js';
 import { renderXml, type XmlTree } from './xml.js';
 
@@ -31,6 +33,11 @@ export interface InstanceMetadata {
   readonly gpuAddresses: readonly string[];
 }
 
+/** What the guest boots from: an overlay over a shared image, or a volume. */
+export type RootDisk =
+  | { readonly overlay: string; readonly base: string; readonly baseFormat: ImageFormat }
+  | { readonly volume: VolumeUuid; readonly file: string };
+
 export interface DomainDescription {
   readonly name: string;
   readonly uuid: string;
@@ -42,7 +49,7 @@ export interface DomainDescription {
   /** Read by cloud-init from the SMBIOS serial number. */
   readonly seedUrl?: string;
   readonly kernel?: { readonly path: string; readonly initrd?: string; readonly arguments?: string };
-  readonly disk?: { readonly overlay: string; readonly base: string; readonly baseFormat: ImageFormat };
+  readonly disk?: RootDisk;
   readonly interface?: { readonly mac: string; readonly tap: string; readonly network: string };
   readonly consoleLog: string;
   /** Where QEMU listens for the serial line; without it the line is only written to the log. */
@@ -68,7 +75,9 @@ function bootOf({ kernel }: DomainDescription): XmlTree {
 }
 
 /** The base is shared by many guests: libvirt must not hand its ownership to one of them. */
-function diskOf({ overlay, base, baseFormat }: NonNullable<DomainDescription['disk']>): XmlTree {
+function diskOf(root: RootDisk): XmlTree {
+  if ('volume' in root) return volumeDisk({ uuid: root.volume, file: root.file, target: 'vda' });
+  const { overlay, base, baseFormat } = root;
   return {
     '@type': 'file',
     '@device': 'disk',

@@ -2,7 +2,8 @@
  * Which volumes a domain has: in its definition and, while it runs, in the running machine. Each of the two is looked at
  * and put right by itself, so that a crash at any point leaves nothing that the next call would not see.
  *
- * Only disks whose file is that of a volume in our folder are touched. A running guest is asked to let go of a disk and
+ * A volume that the domain boots from belongs to its definition and is only grown here. Only disks whose file is that of
+ * a volume in our folder are touched. A running guest is asked to let go of a disk and
  * may take its time; it is gone when libvirt no longer shows it, and only then is the call done. That two running
  * guests never write one file is QEMU's own lock.
  */
@@ -11,7 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { VolumeSpec } from '../../../protocol/volume.js';
-import { ensureVolumeFile } from '../../disks/volume-file.js';
+import { ensureVolumeFile, growVolumeFile, isSmaller } from '../../disks/volume-file.js';
 import { HypervisorError } from '../hypervisor.js';
 import type { DomainForm } from './calls.js';
 import type { LibvirtConnection } from './connection.js';
@@ -22,6 +23,7 @@ const LET_GO_WITHIN_MS = 20_000;
 /** A guest that is still booting misses the first request. */
 const ASK_AGAIN_MS = 5_000;
 const LOOK_EVERY_MS = 200;
+const GIB = 2 ** 30;
 
 export class DomainVolumes {
   constructor(
@@ -30,10 +32,18 @@ export class DomainVolumes {
     private readonly log: Logger,
   ) {}
 
-  async set(vm: VmUuid, running: boolean, volumes: readonly VolumeSpec[]): Promise<void> {
-    for (const { uuid, sizeGib } of volumes) await ensureVolumeFile(this.data.volumeFile(uuid), sizeGib);
+  async set(vm: VmUuid, running: boolean, volumes: readonly VolumeSpec[], root?: VolumeSpec): Promise<void> {
+    const all = root ? [root, ...volumes] : volumes;
+    const live = running ? await this.volumesOf(vm, 'live') : [];
+    for (const { uuid, sizeGib } of all) {
+      const file = this.data.volumeFile(uuid);
+      await ensureVolumeFile(file, sizeGib);
+      const disk = live.find((present) => present.file === file);
+      if (disk === undefined) await growVolumeFile(file, sizeGib);
+      else if (await isSmaller(file, sizeGib)) await this.connection.call('resizeDisk', vm, disk.target, sizeGib * GIB);
+    }
     for (const form of running ? (['live', 'config'] as const) : (['config'] as const)) {
-      const wanted = new Set(volumes.map(({ uuid }) => this.data.volumeFile(uuid)));
+      const wanted = new Set(all.map(({ uuid }) => this.data.volumeFile(uuid)));
       for (const disk of await this.volumesOf(vm, form)) if (!wanted.has(disk.file!)) await this.detach(vm, disk, form);
       for (const { uuid } of volumes) await this.attach(vm, uuid, form);
     }

@@ -12,12 +12,13 @@ import type { ConsoleKind } from '../../../protocol/console.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
-import type { VmSpec } from '../../../protocol/task.js';
-import type { VolumeSpec } from '../../../protocol/volume.js';
+import type { ImageSpec, VmSpec } from '../../../protocol/task.js';
+import type { VolumePreparation, VolumeSpec } from '../../../protocol/volume.js';
 import { GuardedEgress } from '../../../egress/guarded-egress.js';
 import type { ImageOrder } from '../../../protocol/image.js';
 import { ensureBootFile } from '../../disks/boot-file.js';
 import { ensureOverlay } from '../../disks/overlay-disk.js';
+import { ensureVolumeFile, type VolumeContent } from '../../disks/volume-file.js';
 import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { refuseUnfit } from '../../images/image-fitness.js';
 import { refuseAddressOfHost } from '../../network/floating-addresses.js';
@@ -31,7 +32,7 @@ import { LibvirtCallError, type DomainRecord } from './calls.js';
 import { consoleTail } from './console-file.js';
 import { LibvirtConnection } from './connection.js';
 import { DataFolder } from './data-folder.js';
-import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata } from './domain-document.js';
+import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata, type RootDisk } from './domain-document.js';
 import { DomainVolumes } from './domain-volumes.js';
 import { freeGpuAddresses } from './gpu-devices.js';
 import { GuestConsoles } from './guest-consoles.js';
@@ -239,12 +240,16 @@ export class LibvirtHypervisor implements Hypervisor {
     });
   }
 
-  setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[]): Promise<void> {
+  setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[], root?: VolumeSpec): Promise<void> {
     return this.work(identity, 'The volumes of the virtual machine cannot be changed', async () => {
       const domain = await this.domainOf(identity);
       if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
-      await this.volumes.set(identity.vmUuid, domain.state === 'running', volumes);
+      await this.volumes.set(identity.vmUuid, domain.state === 'running', volumes, root);
     });
+  }
+
+  prepareVolume({ uuid, sizeGib, image }: VolumePreparation): Promise<void> {
+    return ensureVolumeFile(this.data.volumeFile(uuid), sizeGib, () => this.baseOf(image, sizeGib));
   }
 
   removeVolume(uuid: VolumeUuid): Promise<void> {
@@ -284,19 +289,34 @@ export class LibvirtHypervisor implements Hypervisor {
     await this.applyNetwork();
   }
 
-  private async prepareFiles(identity: DomainIdentity, { image, diskGib }: VmSpec) {
-    const [base, kernel, initrd] = await Promise.all([
-      this.images.ensure(image.disk),
+  private async baseOf(image: ImageSpec, diskGib: number): Promise<VolumeContent> {
+    const base = await this.images.ensure(image.disk);
+    await refuseUnfit(base, image.disk.format, image.name, diskGib);
+    return { base, baseFormat: image.disk.format };
+  }
+
+  private async rootDisk(overlay: string, { image, diskGib, rootVolume }: VmSpec): Promise<RootDisk> {
+    if (rootVolume) {
+      await this.prepareVolume({ ...rootVolume, image });
+      return { volume: rootVolume.uuid, file: this.data.volumeFile(rootVolume.uuid) };
+    }
+    const { base, baseFormat } = await this.baseOf(image, diskGib);
+    await ensureOverlay({ overlay, base, baseFormat, sizeGib: diskGib });
+    return { overlay, base, baseFormat };
+  }
+
+  private async prepareFiles(identity: DomainIdentity, spec: VmSpec) {
+    const { image } = spec;
+    const own = await this.data.makeInstance(identity);
+    const [disk, kernel, initrd] = await Promise.all([
+      this.rootDisk(own.disk, spec),
       image.kernel && this.images.ensure(image.kernel),
       image.initrd && this.images.ensure(image.initrd),
     ]);
-    await refuseUnfit(base, image.disk.format, image.name, diskGib);
-    const own = await this.data.makeInstance(identity);
-    await ensureOverlay({ overlay: own.disk, base, baseFormat: image.disk.format, sizeGib: diskGib });
     if (kernel) await ensureBootFile(kernel, own.kernel);
     if (initrd) await ensureBootFile(initrd, own.initrd);
     return {
-      disk: { overlay: own.disk, base, baseFormat: image.disk.format },
+      disk,
       kernel: kernel ? { path: own.kernel, initrd: initrd && own.initrd, arguments: image.kernelArguments } : undefined,
       consoleLog: own.consoleLog,
     };

@@ -2,7 +2,7 @@
 import { XMLParser } from 'fast-xml-parser';
 import type { VolumeUuid } from '../../../protocol/ids.js';
 import { serialOf } from '../../../protocol/volume.js';
-import { renderXml } from './xml.js';
+import { renderXml, type XmlTree } from './xml.js';
 
 export interface DomainDisk {
   /** `vda`, `vdb` … */
@@ -46,18 +46,17 @@ export function freeTarget(disks: readonly DomainDisk[]): string | undefined {
 }
 
 /** Its format is said, and its chain ends here: what a guest writes to the start of it is never believed. */
-export const volumeXml = ({ uuid, file, target }: VolumeDevice): string =>
-  renderXml({
-    disk: {
-      '@type': 'file',
-      '@device': 'disk',
-      driver: { '@name': 'qemu', '@type': 'qcow2', '@discard': 'unmap' },
-      source: { '@file': file },
-      backingStore: {},
-      target: { '@dev': target, '@bus': 'virtio' },
-      serial: serialOf(uuid),
-    },
-  });
+export const volumeDisk = ({ uuid, file, target }: VolumeDevice): XmlTree => ({
+  '@type': 'file',
+  '@device': 'disk',
+  driver: { '@name': 'qemu', '@type': 'qcow2', '@discard': 'unmap' },
+  source: { '@file': file },
+  backingStore: {},
+  target: { '@dev': target, '@bus': 'virtio' },
+  serial: serialOf(uuid),
+});
+
+export const volumeXml = (device: VolumeDevice): string => renderXml({ disk: volumeDisk(device) });
 
 /** libvirt knows the device by its target. */
 export const detachedXml = ({ target, file }: DomainDisk): string =>

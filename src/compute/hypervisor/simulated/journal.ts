@@ -22,6 +22,8 @@ export interface SimulatedDomain {
   /** How often it was reset. */
   readonly resets: number;
   readonly volumes?: readonly VolumeUuid[];
+  /** Their sizes, in the same order. */
+  readonly volumeGib?: readonly number[];
   /** Absent where a worker of the version before made it. */
   readonly hardware?: SimulatedHardware;
 }

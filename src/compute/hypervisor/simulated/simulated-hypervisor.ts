@@ -17,7 +17,7 @@ import type { VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { ImageOrder } from '../../../protocol/image.js';
 import type { VmSpec } from '../../../protocol/task.js';
-import type { VolumeSpec } from '../../../protocol/volume.js';
+import type { VolumePreparation, VolumeSpec } from '../../../protocol/volume.js';
 import { GuardedEgress } from '../../../egress/guarded-egress.js';
 import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
@@ -143,16 +143,21 @@ export class SimulatedHypervisor implements Hypervisor {
     await this.put({ ...domain, resets: times });
   }
 
-  async setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[]): Promise<void> {
+  async setVolumes(identity: DomainIdentity, volumes: readonly VolumeSpec[], root?: VolumeSpec): Promise<void> {
     if (!(await misbehave('setVolumes', this.misbehaviours.setVolumes))) return;
     const domain = this.find(identity);
     if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
-    for (const { uuid } of volumes) {
+    const all = root ? [root, ...volumes] : volumes;
+    for (const { uuid } of all) {
       const holder = this.holderOf(uuid);
       // As QEMU's lock of the file would have it.
       if (holder && holder !== domain) throw new HypervisorError('The volume is in use by another virtual machine.', true);
     }
-    await this.put({ ...domain, volumes: volumes.map(({ uuid }) => uuid) });
+    await this.put({ ...domain, volumes: all.map(({ uuid }) => uuid), volumeGib: all.map(({ sizeGib }) => sizeGib) });
+  }
+
+  async prepareVolume(_volume: VolumePreparation): Promise<void> {
+    await misbehave('prepareVolume', this.misbehaviours.prepareVolume);
   }
 
   async removeVolume(uuid: VolumeUuid): Promise<void> {
@@ -223,7 +228,7 @@ export class SimulatedHypervisor implements Hypervisor {
     return this.find(identity);
   }
 
-  /** What the domain has; undefined when there is no domain. */
+  /** What the domain has, what it boots from first; undefined when there is no domain. */
   volumesOf(identity: DomainIdentity): readonly VolumeUuid[] | undefined {
     const domain = this.find(identity);
     return domain && (domain.volumes ?? []);
