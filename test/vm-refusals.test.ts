@@ -102,7 +102,6 @@ describe('a creation with a value out of bounds', () => {
     ['null for the environment', { environment_name: null }],
     ['an object for the flavor', { flavor_name: { $ne: '' } }],
     ['a yes for a boolean', { assign_floating_ip: 'yes' }],
-    ['a bootable volume', { create_bootable_volume: true }],
     ['half a security rule', { security_rules: [{ direction: 'ingress' }] }],
   ])('is refused: %s', async (_, change) => {
     expectRefusal(await vms.post(change), 400);
