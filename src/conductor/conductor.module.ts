@@ -18,6 +18,7 @@ import { FleetModule } from './fleet/fleet.module.js';
 import { FloatingIpsModule } from './floating-ips/floating-ips.module.js';
 import { HealthController } from './health.controller.js';
 import { IdentityModule } from './identity/identity.module.js';
+import { ImagesModule } from './images/images.module.js';
 import { KeypairsModule } from './keypairs/keypairs.module.js';
 import { MetadataModule } from './metadata/metadata.module.js';
 import { NotOfferedController } from './not-offered/not-offered.controller.js';
@@ -51,6 +52,7 @@ export class ConductorModule {
         AccessModule,
         QuotasModule,
         CatalogModule,
+        ImagesModule,
         EnvironmentsModule,
         KeypairsModule,
         FleetModule,

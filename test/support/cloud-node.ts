@@ -48,6 +48,8 @@ export class CloudNode {
       capacity,
       bootMs,
       misbehaviours,
+      // Where the suites' own servers are.
+      egressAllow: ['127.0.0.0/8'],
     });
     const config = loadConfig(['compute'], {}, { BATON_STATE_FOLDER: stateFolder, BATON_HYPERVISOR: 'simulated' });
     const consumer = bus.consumer();

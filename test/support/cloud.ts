@@ -80,6 +80,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     BATON_ENV: 'development',
     DATABASE_URL: await freshDatabase(),
     BATON_PORT: '0',
+    BATON_IMAGE_STORE: `${folder}/images`,
     BATON_JOIN_TOKEN: JOIN_TOKEN,
     BATON_HEARTBEAT_SECONDS: '0.5',
     BATON_NODE_LEASE_SECONDS: '15',

@@ -66,6 +66,8 @@ export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/core/images', 'image:read'],
   ['GET', '/v1/core/image/name-availability/{}', 'image:read'],
   ['GET', '/v1/core/images/{}', 'image:read'],
+  ['POST', '/v1/core/images', 'image:create'],
+  ['PUT', '/v1/core/images/{}/file', 'image:create'],
   ['DELETE', '/v1/core/images/{}', 'image:delete'],
 
   ['GET', '/v1/core/environments', 'environment:read'],

@@ -21,6 +21,7 @@ export const PERMISSIONS = {
   'keypair:delete': 23,
   'catalog:read': 30,
   'image:read': 31,
+  'image:create': 32,
   'image:delete': 33,
   'callback:read': 40,
   'callback:replay': 41,

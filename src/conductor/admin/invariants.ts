@@ -4,6 +4,7 @@
  */
 import { QUOTA_KINDS } from '../quotas/quota-refusal.js';
 import { USAGE_INVARIANTS } from './usage-invariants.js';
+import { IMAGE_INVARIANTS } from './image-invariants.js';
 import { VOLUME_INVARIANTS } from './volume-invariants.js';
 
 export interface Invariant {
@@ -71,6 +72,7 @@ const DETACHED_BUT_HELD = `
 const INVENTORY_LAG = 30;
 
 export const INVARIANTS: readonly Invariant[] = [
+  ...IMAGE_INVARIANTS,
   ...VOLUME_INVARIANTS,
   ...USAGE_INVARIANTS,
   {

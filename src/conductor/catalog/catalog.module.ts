@@ -17,5 +17,6 @@ import { RegionsService } from './regions.service.js';
   imports: [IdentityModule, TypeOrmModule.forFeature([Region])],
   controllers: [RegionsController, FlavorsController, ImagesController, GpusController, DefaultChoicesController],
   providers: [RegionsService, FlavorsService, ImagesService, GpusService],
+  exports: [ImagesService],
 })
 export class CatalogModule {}

@@ -52,6 +52,10 @@ export class ImageTransfer {
   @Column('timestamptz', { nullable: true })
   retryAt: Date | null;
 
+  /** What went wrong with the last attempt, while it is tried again. */
+  @Column('text', { nullable: true })
+  lastProblem: string | null;
+
   @Column('bigint', { default: 0, transformer: { from: Number, to: (bytes: number) => bytes } })
   bytesDone: number;
 

@@ -14,7 +14,9 @@ import { imageFields, type ImageFields, type ImageGroup, type ImageRow } from '.
 import { knownRegion } from './region-filter.js';
 
 const COLUMNS = `i.id, i.organization_id, i.name, i.type, i.version, i.description, i.size_bytes, i.created_at,
-  r.name AS region_name, r.green_status`;
+  r.name AS region_name, r.green_status, i.status, i.problem, i.min_disk_gib,
+  (SELECT to_jsonb(t) || jsonb_build_object('node', n.name)
+     FROM image_transfer t LEFT JOIN compute_node n ON n.id = t.compute_node_id WHERE t.image_id = i.id) AS transfer`;
 
 const VISIBLE = 'i.deleted_at IS NULL AND (i.organization_id IS NULL OR i.organization_id = $1)';
 

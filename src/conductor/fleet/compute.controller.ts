@@ -2,9 +2,10 @@
  * What compute workers call, each with its node's own key. Not part of the public API. A node's organization-side
  * reach is nil, and it may report only on what is placed on it.
  */
-import { Body, Controller, Get, Headers, Param, Post, StreamableFile, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, Headers, HttpCode, Param, Post, StreamableFile, UseGuards } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ImageNewsAnswer } from '../../protocol/image.js';
 import type { HeartbeatAnswer, RegisterAnswer } from '../../protocol/node.js';
 import type { ReportBatchAnswer } from '../../protocol/report.js';
 import { ConsoleSessions } from '../consoles/console-sessions.service.js';
@@ -12,10 +13,11 @@ import { ConsoleLogs } from '../console-logs/console-logs.service.js';
 import { ApiError } from '../http/api-error.js';
 import { keyIn } from '../identity/api-key.strategy.js';
 import { Caller, type NodePrincipal } from '../identity/principal.js';
+import { ImageFetches } from '../images/image-fetches.js';
 import { Reports } from '../tasks/reports.js';
 import { VolumePreparations } from '../volumes/volume-preparations.js';
 import { VolumeRemovals } from '../volumes/volume-removals.js';
-import { HeartbeatBody, PreparedVolumesBody, RegisterBody, RemovedVolumesBody, ReportBatchBody } from './compute.dto.js';
+import { HeartbeatBody, ImageNewsBatchBody, PreparedVolumesBody, RegisterBody, RemovedVolumesBody, ReportBatchBody } from './compute.dto.js';
 import { Heartbeats } from './heartbeats.js';
 import { ImageFiles } from './image-files.js';
 import { NodeKeyGuard } from './node-key.strategy.js';
@@ -31,6 +33,7 @@ export class ComputeController {
     private readonly reports: Reports,
     private readonly imageFiles: ImageFiles,
     private readonly volumePreparations: VolumePreparations,
+    private readonly imageFetches: ImageFetches,
     private readonly volumeRemovals: VolumeRemovals,
     private readonly consoleLogs: ConsoleLogs,
     private readonly consoles: ConsoleSessions,
@@ -48,13 +51,14 @@ export class ComputeController {
   async heartbeat(@Body() body: HeartbeatBody, @Caller() node: NodePrincipal): Promise<HeartbeatAnswer> {
     refuseOldSession(node, body.session);
     await this.heartbeats.beat(node.nodeId, body);
-    const [consoleLogs, consoles, removeVolumes, prepareVolumes] = await Promise.all([
+    const [consoleLogs, consoles, removeVolumes, prepareVolumes, fetchImages] = await Promise.all([
       this.consoleLogs.open(node.nodeId),
       this.consoles.asked(node.nodeId),
       this.volumeRemovals.askedOf(node.nodeId),
       this.volumePreparations.askedOf(node.nodeId),
+      this.imageFetches.askedOf(node.nodeId),
     ]);
-    return { consoleLogs, consoles, removeVolumes, prepareVolumes };
+    return { consoleLogs, consoles, removeVolumes, prepareVolumes, fetchImages };
   }
 
   @Post('reports')
@@ -78,6 +82,20 @@ export class ComputeController {
     refuseOldSession(node, body.session);
     await this.volumePreparations.confirm(node.nodeId, body.volumes);
     return { status: true };
+  }
+
+  @Post('image-news')
+  @HttpCode(200)
+  @UseGuards(NodeKeyGuard)
+  async imageNews(@Body() body: ImageNewsBatchBody, @Caller() node: NodePrincipal): Promise<ImageNewsAnswer> {
+    refuseOldSession(node, body.session);
+    return { stop: await this.imageFetches.accept(node.nodeId, body.news) };
+  }
+
+  @Get('uploaded-images/:name')
+  @UseGuards(NodeKeyGuard)
+  async uploadedImage(@Param('name') name: string): Promise<StreamableFile> {
+    return this.imageFiles.openUpload(name);
   }
 
   @Get('image-files/:sha256')

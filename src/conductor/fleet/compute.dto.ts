@@ -2,6 +2,7 @@
 import { Transform, Type } from 'class-transformer';
 import {
   ArrayMaxSize,
+  IsBoolean,
   IsArray,
   IsIn,
   IsInt,
@@ -13,9 +14,11 @@ import {
   Max,
   MaxLength,
   Min,
+  ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import type { IncarnationId, TaskId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
+import type { ImageId, IncarnationId, TaskId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
+import type { ImageNews, ImageNewsBatch } from '../../protocol/image.js';
 import type {
   GpuInventory,
   Heartbeat,
@@ -202,6 +205,65 @@ export class PreparedVolumesBody implements PreparedVolumes {
   @ValidateNested({ each: true })
   @Type(() => PreparedVolumeBody)
   volumes: PreparedVolumeBody[];
+}
+
+const In = (...states: ImageNews['state'][]): PropertyDecorator => ValidateIf((news: ImageNewsBody) => states.includes(news.state));
+
+class ImageNewsBody {
+  @IsInt()
+  @Min(1)
+  @Max(MAX_INT)
+  imageId: ImageId;
+
+  @IsInt()
+  @Min(1)
+  @Max(MAX_INT)
+  attempt: number;
+
+  @IsIn(['downloading', 'checked', 'failed'])
+  state: ImageNews['state'];
+
+  @In('downloading', 'checked')
+  @IsInt()
+  @Min(0)
+  @Max(Number.MAX_SAFE_INTEGER)
+  bytes?: number;
+
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(Number.MAX_SAFE_INTEGER)
+  totalBytes?: number;
+
+  @In('checked')
+  @Matches(/^[0-9a-f]{64}$/, { message: 'sha256 must be a SHA-256 in hex' })
+  sha256?: string;
+
+  @In('checked')
+  @IsInt()
+  @Min(1)
+  @Max(Number.MAX_SAFE_INTEGER)
+  virtualBytes?: number;
+
+  @In('failed')
+  @Transform(({ value }) => fitted(value))
+  @IsString()
+  reason?: string;
+
+  @In('failed')
+  @IsBoolean()
+  retryable?: boolean;
+}
+
+export class ImageNewsBatchBody implements ImageNewsBatch {
+  @IsInt()
+  session: number;
+
+  @IsArray()
+  @ArrayMaxSize(100)
+  @ValidateNested({ each: true })
+  @Type(() => ImageNewsBody)
+  news: (ImageNewsBody & ImageNews)[];
 }
 
 export class ReportBatchBody implements ReportBatch {

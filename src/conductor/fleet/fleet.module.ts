@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { CallbacksModule } from '../callbacks/callbacks.module.js';
 import { ConsoleSessionsModule } from '../consoles/console-sessions.module.js';
 import { ConsoleLogsModule } from '../console-logs/console-logs.module.js';
+import { ImagesModule } from '../images/images.module.js';
 import { TasksModule } from '../tasks/tasks.module.js';
 import { VolumePreparations } from '../volumes/volume-preparations.js';
 import { VolumeRemovals } from '../volumes/volume-removals.js';
@@ -14,7 +15,7 @@ import { OperatorController, OperatorKeyGuard } from './operator.controller.js';
 import { Registration } from './registration.js';
 
 @Module({
-  imports: [CallbacksModule, ConsoleLogsModule, ConsoleSessionsModule, TasksModule],
+  imports: [CallbacksModule, ConsoleLogsModule, ConsoleSessionsModule, ImagesModule, TasksModule],
   controllers: [ComputeController, OperatorController],
   providers: [FleetView, Heartbeats, ImageFiles, NodeKeyStrategy, OperatorKeyGuard, Registration, VolumePreparations, VolumeRemovals],
   exports: [FleetView, NodeKeyStrategy],

@@ -12,6 +12,7 @@ import { badRequest } from './api-error.js';
 import { ErrorFilter, sendError } from './error-filter.js';
 import { readFormBodies } from './form-body.js';
 import { readJsonBodies } from './json-body.js';
+import { streamBodies } from './streamed-body.js';
 
 /** Larger than the largest legitimate body: 64 KiB of user data as JSON, twenty labels and keys. */
 const BODY_LIMIT_BYTES = 1024 * 1024;
@@ -67,6 +68,7 @@ export async function createApp(
   });
   readJsonBodies(fastify);
   readFormBodies(fastify);
+  streamBodies(fastify);
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ErrorFilter());
   serveOpenApi(app);

@@ -6,6 +6,7 @@ import { Hibernation1764300000000 } from './1764300000000-hibernation.js';
 import { MembersRolesQuotas1764400000000 } from './1764400000000-members-roles-quotas.js';
 import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-and-console-logs.js';
 import { ImagesOfOrganizations1764610000000 } from './1764610000000-images-of-organizations.js';
+import { ImageTransferProblems1764610000001 } from './1764610000001-image-transfer-problems.js';
 import { VolumesGrowBootAndTell1764630000000 } from './1764630000000-volumes-grow-boot-and-tell.js';
 import { Consoles1764640000000 } from './1764640000000-consoles.js';
 import { PricesAndUsage1764650000000 } from './1764650000000-prices-and-usage.js';
@@ -21,6 +22,7 @@ export const MIGRATIONS = [
   MembersRolesQuotas1764400000000,
   ProfilesAndConsoleLogs1764500000000,
   ImagesOfOrganizations1764610000000,
+  ImageTransferProblems1764610000001,
   VolumesGrowBootAndTell1764630000000,
   Consoles1764640000000,
   PricesAndUsage1764650000000,
