@@ -25,6 +25,11 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'admin node undrain': () => import('./cli/commands/admin-node-undrain.js'),
   'admin nodes': () => import('./cli/commands/admin-nodes.js'),
   'admin tasks': () => import('./cli/commands/admin-tasks.js'),
+  'image list': () => import('./cli/commands/image-list.js'),
+  'image show': () => import('./cli/commands/image-show.js'),
+  'image add': () => import('./cli/commands/image-add.js'),
+  'image upload': () => import('./cli/commands/image-upload.js'),
+  'image delete': () => import('./cli/commands/image-delete.js'),
   'vm console': () => import('./cli/commands/vm-console.js'),
 };
 

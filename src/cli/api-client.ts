@@ -23,7 +23,18 @@ export class ApiClient {
 
   /** @throws Error with the API's own message. */
   async get<Answer>(path: string): Promise<Answer> {
-    const answer = await fetch(`${this.url}/v1${path}`, { headers: { api_key: this.key } }).catch((error: Error) => {
+    return await this.call<Answer>('GET', path);
+  }
+
+  /** @param body as JSON; a stream is sent as the file that it is. @throws Error with the API's own message. */
+  async call<Answer>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object | ReadableStream, length?: number): Promise<Answer> {
+    const content =
+      body instanceof ReadableStream
+        ? { body, duplex: 'half', type: 'application/octet-stream' }
+        : body && { body: JSON.stringify(body), type: 'application/json' };
+    const { type, ...rest } = content ?? {};
+    const headers = { api_key: this.key, ...(type && { 'content-type': type }), ...(length !== undefined && { 'content-length': String(length) }) };
+    const answer = await fetch(`${this.url}/v1${path}`, { method, headers, ...rest } as RequestInit).catch((error: Error) => {
       throw new Error(`${this.url} cannot be reached: ${(error.cause as Error | undefined)?.message ?? error.message}. Is BATON_URL right?`);
     });
     const json = (await answer.json().catch(() => ({ message: 'the answer is not JSON. Is BATON_URL right?' }))) as Answer & { message?: string };

@@ -28,6 +28,14 @@ interface CommandDefinition {
 
 const conductor: readonly Role[] = ['conductor'];
 
+const IMAGE_FLAGS = {
+  format: { type: 'string', value: 'qcow2|raw', help: 'Of the file. Default: qcow2.' },
+  region: { type: 'string', value: 'NAME', help: 'Needed where there are several.' },
+  type: { type: 'string', value: 'NAME', help: 'The distribution, by which images are grouped.' },
+  release: { type: 'string', value: 'TEXT', help: 'Its version.' },
+  'minimum-disk': { type: 'string', value: 'GB', help: 'What the disk of a VM must have at least.' },
+} as const satisfies Readonly<Record<string, OwnFlag>>;
+
 export const COMMANDS = {
   conductor: {
     words: '',
@@ -139,6 +147,43 @@ export const COMMANDS = {
   },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
   'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
+  'image list': { words: 'image list', summary: 'List the images that VMs can be made of, and those on their way.', roles: [], flags: {} },
+  'image show': {
+    words: 'image show',
+    operand: 'IMAGE',
+    summary: 'Show an image, by name or id: how far it is, or why it is in error.',
+    roles: [],
+    flags: {},
+  },
+  'image add': {
+    words: 'image add',
+    operand: 'NAME',
+    summary: 'Register an image by URL, and wait until a compute node has downloaded and checked it.',
+    roles: [],
+    flags: {
+      url: { type: 'string', value: 'URL', help: 'Where the file is.' },
+      checksum: { type: 'string', value: 'HEX', help: 'SHA-256 or SHA-512 of the file.' },
+      ...IMAGE_FLAGS,
+      'no-wait': { type: 'boolean', help: 'Do not wait for it.' },
+    },
+  },
+  'image upload': {
+    words: 'image upload',
+    operand: 'FILE',
+    summary: 'Register an image and upload its file.',
+    roles: [],
+    flags: {
+      name: { type: 'string', value: 'NAME', help: 'Default: that of the file.' },
+      ...IMAGE_FLAGS,
+    },
+  },
+  'image delete': {
+    words: 'image delete',
+    operand: 'IMAGE',
+    summary: 'Delete an image of your own, by name or id. VMs made of it go on.',
+    roles: [],
+    flags: {},
+  },
   'vm console': {
     words: 'vm console',
     operand: 'NAME',
