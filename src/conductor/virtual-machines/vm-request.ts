@@ -62,6 +62,11 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
     SELECT e.id, e.name, e.region_id, r.name AS region, r.green_status
       FROM environment e JOIN region r ON r.id = e.region_id
      WHERE e.organization_id = $1 AND e.name = $2 AND e.deleted_at IS NULL),
+  named_image AS (
+    SELECT i.id FROM image i, environment
+     WHERE i.region_id = environment.region_id AND i.name = $4 AND i.deleted_at IS NULL
+       AND (i.organization_id = $1 OR i.organization_id IS NULL)
+     ORDER BY i.organization_id NULLS LAST LIMIT 1),
   boot_volume AS (
     SELECT v.id, v.uuid, v.name, v.description, v.size_gib AS size, v.volume_type, v.image_id, v.compute_node_id
       FROM volume v, environment WHERE v.environment_id = environment.id AND v.name = $7 AND v.deleted_at IS NULL)
@@ -71,12 +76,7 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
             FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3 AND f.custom = $8) AS flavor,
          (SELECT to_json(boot_volume) FROM boot_volume) AS boot_volume,
          (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files, 'status', i.status, 'min_disk', i.min_disk_gib)
-            FROM image i, environment
-           WHERE i.region_id = environment.region_id
-             AND CASE WHEN $7::text IS NULL
-                      THEN i.name = $4 AND i.deleted_at IS NULL AND (i.organization_id = $1 OR i.organization_id IS NULL)
-                      ELSE i.id = (SELECT image_id FROM boot_volume) END
-           ORDER BY i.organization_id NULLS LAST LIMIT 1) AS image,
+            FROM image i WHERE i.id = coalesce((SELECT image_id FROM boot_volume), (SELECT id FROM named_image))) AS image,
          (SELECT json_agg(json_build_object('id', k.id, 'name', k.name, 'public_key', k.public_key))
             FROM keypair k, environment WHERE k.environment_id = environment.id AND k.name = ANY($5)) AS keys,
          ARRAY(SELECT nextval('virtual_machine_id_seq')::int FROM generate_series(1, $6)) AS vm_ids,
