@@ -30,6 +30,11 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'image add': () => import('./cli/commands/image-add.js'),
   'image upload': () => import('./cli/commands/image-upload.js'),
   'image delete': () => import('./cli/commands/image-delete.js'),
+  'vm create': () => import('./cli/commands/vm-create.js'),
+  'volume list': () => import('./cli/commands/volume-list.js'),
+  'volume create': () => import('./cli/commands/volume-create.js'),
+  'volume grow': () => import('./cli/commands/volume-grow.js'),
+  'volume callback': () => import('./cli/commands/volume-callback.js'),
   'vm console': () => import('./cli/commands/vm-console.js'),
 };
 

@@ -4,7 +4,8 @@ import { UsageError } from './command-line.js';
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
 
-interface Vm {
+/** Of VMs and volumes, what tells them apart. */
+interface Named {
   readonly id: number;
   readonly name: string;
   readonly environment: { readonly name: string };
@@ -27,7 +28,7 @@ export class ApiClient {
   }
 
   /** @param body as JSON; a stream is sent as the file that it is. @throws Error with the API's own message. */
-  async call<Answer>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object | ReadableStream, length?: number): Promise<Answer> {
+  async call<Answer>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: object | ReadableStream, length?: number): Promise<Answer> {
     const content =
       body instanceof ReadableStream
         ? { body, duplex: 'half', type: 'application/octet-stream' }
@@ -44,12 +45,24 @@ export class ApiClient {
 
   /** @param name of the VM, or `environment/name`. @returns the path of the VM below `/v1`. */
   async vmPath(name: string): Promise<string> {
-    const [environment, vmName] = name.includes('/') ? name.split('/', 2) : [undefined, name];
-    const { instances } = await this.get<{ instances: Vm[] }>(`/core/virtual-machines?search=${encodeURIComponent(vmName!)}`);
-    const found = instances.filter((vm) => vm.name === vmName && (environment === undefined || vm.environment.name === environment));
-    if (found.length === 0) throw new Error(`There is no virtual machine '${name}'.`);
-    if (found.length > 1)
-      throw new UsageError(`'${name}' is the name of several: say ${found.map((vm) => `${vm.environment.name}/${vm.name}`).join(' or ')}.`);
-    return `/core/virtual-machines/${found[0]!.id}`;
+    const { instances } = await this.get<{ instances: Named[] }>(`/core/virtual-machines?search=${searched(name)}`);
+    return `/core/virtual-machines/${theOne('virtual machine', name, instances).id}`;
   }
+
+  /** @param name of the volume, or `environment/name`. */
+  async volumeId(name: string): Promise<number> {
+    const { volumes } = await this.get<{ volumes: Named[] }>(`/core/volumes?search=${searched(name)}`);
+    return theOne('volume', name, volumes).id;
+  }
+}
+
+/** What the name contains in any case: a slash may follow an environment, or be part of a volume's name. */
+const searched = (name: string): string => encodeURIComponent(name.slice(name.indexOf('/') + 1));
+
+function theOne(kind: string, name: string, candidates: readonly Named[]): Named {
+  const found = candidates.filter((candidate) => candidate.name === name || `${candidate.environment.name}/${candidate.name}` === name);
+  if (found.length === 0) throw new Error(`There is no ${kind} '${name}'.`);
+  if (found.length > 1)
+    throw new UsageError(`'${name}' is the name of several: say ${found.map((one) => `${one.environment.name}/${one.name}`).join(' or ')}.`);
+  return found[0]!;
 }
