@@ -131,6 +131,16 @@ export const COMMANDS = {
       'per-hour': { type: 'string', value: 'AMOUNT', help: 'In the currency of BATON_CURRENCY, such as 0.05.' },
     },
   },
+  'admin auto-recover': {
+    words: 'admin auto-recover',
+    summary: 'Say whose new VMs are started elsewhere, with an EMPTY disk, when their node is lost.',
+    roles: conductor,
+    flags: {
+      organization: { type: 'string', value: 'NAME', help: 'All VMs of this organization.' },
+      flavor: { type: 'string', value: 'NAME', help: 'All VMs of this flavor, in every region.' },
+      off: { type: 'boolean', help: 'No longer.' },
+    },
+  },
   'admin node drain': {
     words: 'admin node drain',
     operand: 'NODE',

@@ -2,7 +2,9 @@
  * One compute node's worker, from the first look at the host to the last report. It owns the order in which the parts
  * come up and go down; each part knows only its own work.
  *
- * Up: hypervisor, registration, metadata, heartbeat, tasks. Down: no new tasks, those in hand may finish for a while,
+ * Up: hypervisor, registration, what ended meanwhile removed, metadata, heartbeat, tasks. A worker that has lost its
+ * lease (`lease/lease.ts`) ends its session, stops the guests that may be started elsewhere, and comes up again by
+ * registering anew. Down: no new tasks, those in hand may finish for a while,
  * what they have to report is reported, and only then the rest goes. A worker that the conductor has evicted begins
  * nothing more on the host and leaves its queue: its successor may be at work there already.
  */
@@ -12,7 +14,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/settings.js';
 import type { Subscription, TaskConsumer } from '../messaging/task-bus.js';
 import { PROTOCOL_VERSION } from '../protocol/task.js';
-import type { RegisterAnswer } from '../protocol/node.js';
+import type { IncarnationRef, RegisterAnswer } from '../protocol/node.js';
 import type { ConductorClient } from './uplink/conductor-client.js';
 import { ConsoleReader } from './uplink/console-reader.js';
 import { ConsoleTunnels } from './uplink/console-tunnels.js';
@@ -23,11 +25,15 @@ import { Reporter } from './uplink/reporter.js';
 import { VolumeChores } from './disks/volume-chores.js';
 import type { Hypervisor } from './hypervisor/hypervisor.js';
 import { ImageFetching } from './images/image-fetching.js';
+import { Lease } from './lease/lease.js';
+import { WatchdogProcess } from './lease/watchdog-process.js';
 import type { MetadataProxy } from './metadata-proxy.js';
 import { gatewayOf, parseSubnet } from './network/subnet.js';
 import { TaskRunner } from './tasks/task-runner.js';
 
 const FINISH_WITHIN_MS = 10_000;
+/** How often the worker looks whether its lease has run out. */
+const LEASE_CHECK_MS = 250;
 
 export interface ComputeWorkerOptions {
   /** The caller's: closed by the caller after the worker has stopped, which gives back what was left unacknowledged. */
@@ -39,6 +45,8 @@ export interface ComputeWorkerOptions {
   readonly joinToken?: string;
   /** Default: the configuration's. */
   readonly hypervisor?: Hypervisor;
+  /** Default: a process of its own. */
+  readonly watchdog?: Pick<WatchdogProcess, 'ensure' | 'resume' | 'leave'>;
   /** Default: the process is told to end (SIGTERM) with exit code 1. */
   readonly onEvicted?: (reason: Error) => void;
 }
@@ -55,6 +63,11 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private session: Session | undefined;
   private subscription: Subscription | undefined;
   private evicted = false;
+  private metadataServed = false;
+  private rejoining: Promise<void> | undefined;
+  private leaseCheck: NodeJS.Timeout | undefined;
+  private readonly lease: Lease;
+  private readonly watchdog: Pick<WatchdogProcess, 'ensure' | 'resume' | 'leave'>;
   private readonly stopping = new AbortController();
 
   constructor(
@@ -64,19 +77,24 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly hypervisor: Hypervisor,
     private readonly client: ConductorClient,
     private readonly metadata: MetadataProxy,
-  ) {}
+  ) {
+    const { stateFolder } = config;
+    this.lease = new Lease(stateFolder);
+    this.watchdog =
+      options.watchdog ?? new WatchdogProcess({ stateFolder, hypervisor: hypervisor.name, lease: this.lease, logger });
+  }
 
   async onApplicationBootstrap(): Promise<void> {
     try {
       await this.hypervisor.open();
-      const answer = await this.register();
-      await this.serveMetadata();
-      const { runner, heartbeat } = (this.session = this.makeSession(answer));
-      this.hypervisor.onPowerChange(runner.onPowerChange);
-      heartbeat.start();
-      this.subscription = await this.options.consumer.consume(answer.queue, this.config.concurrency, runner.onDelivery);
-      if (this.evicted) await this.leaveQueue();
-      this.logger.info({ queue: answer.queue, session: answer.session, hypervisor: this.hypervisor.name }, 'the compute worker is at work');
+      this.hypervisor.guardStarts(() => this.lease.assertHeld());
+      this.hypervisor.onPowerChange((change) => {
+        // What the watchdog has switched off was not switched off by its owner.
+        this.checkLease();
+        this.session?.runner.onPowerChange(change);
+      });
+      await this.join();
+      this.leaseCheck = setInterval(() => this.checkLease(), LEASE_CHECK_MS);
     } catch (error) {
       await this.onModuleDestroy();
       throw error;
@@ -85,6 +103,9 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   async onModuleDestroy(): Promise<void> {
     this.stopping.abort();
+    clearInterval(this.leaseCheck);
+    this.watchdog.leave();
+    await this.rejoining;
     if (this.session) await this.finish(this.session);
     for (const part of [this.metadata, this.hypervisor, this.client])
       await part.close().catch((error: unknown) => this.logger.warn({ err: error }, 'a part of the worker did not close'));
@@ -109,6 +130,54 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     await subscription?.cancel().catch((error: unknown) => this.logger.warn({ err: error }, 'the queue was not left in order'));
   }
 
+  /** From the registration to the first task. */
+  private async join(): Promise<void> {
+    const answer = await this.register();
+    await this.watchdog.resume();
+    await this.hypervisor.unfence();
+    const session = (this.session = this.makeSession(answer));
+    await this.removeEnded(answer.ended ?? [], session.reporter);
+    await this.serveMetadata();
+    session.heartbeat.start();
+    this.subscription = await this.options.consumer.consume(answer.queue, this.config.concurrency, session.runner.onDelivery);
+    if (this.evicted) await this.leaveQueue();
+    this.logger.info({ queue: answer.queue, session: answer.session, hypervisor: this.hypervisor.name }, 'the compute worker is at work');
+  }
+
+  /** The guest may run on another node now: nothing of it is left here before anything else is begun. */
+  private async removeEnded(ended: readonly IncarnationRef[], reporter: Reporter): Promise<void> {
+    for (const identity of ended) {
+      await this.hypervisor.remove(identity);
+      this.logger.info(identity, 'removed what there was of a VM that was started elsewhere');
+      // It is asked for again at the next registration if this does not get through.
+      reporter.report({ incarnationId: identity.incarnationId, generation: 1, observed: 'absent' }).catch(() => undefined);
+    }
+  }
+
+  private checkLease(): void {
+    if (this.lease.held || this.session === undefined || this.evicted || this.stopping.signal.aborted) return;
+    const session = this.session;
+    this.session = undefined;
+    this.logger.error('no conductor has heard this node for the term of its lease: stopping VMs that may be started elsewhere');
+    this.rejoining = this.rejoin(session).catch((error: unknown) => {
+      if (!this.stopping.signal.aborted) this.evict(error as Error);
+    });
+  }
+
+  private async rejoin({ runner, reporter, heartbeat, images, tunnels }: Session): Promise<void> {
+    runner.haltAndForget();
+    reporter.stop(new Error('the lease of the node has run out'));
+    images.stop();
+    void tunnels.close();
+    // The watchdog does the same; whoever comes first.
+    await this.hypervisor.fence().catch((error: unknown) => this.logger.error({ err: error }, 'not every VM could be stopped'));
+    await heartbeat.stop();
+    await this.leaveQueue();
+    // What was begun under the old lease must not start anything under the new one.
+    await runner.drained();
+    await this.join();
+  }
+
   private async register(): Promise<RegisterAnswer> {
     const { name, acceleration } = this.hypervisor;
     const request = {
@@ -118,27 +187,38 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       acceleration,
       protocolVersion: PROTOCOL_VERSION,
       capacity: await this.hypervisor.capacity(),
+      fencing: true as const,
     };
-    return await register(request, {
+    let sentAt = this.lease.now();
+    const answer = await register(request, {
       client: this.client,
       keyFile: new NodeKeyFile(this.config.stateFolder),
       joinToken: this.options.joinToken ?? this.config.joinToken,
       logger: this.logger,
       signal: this.stopping.signal,
+      onAttempt: () => (sentAt = this.lease.now()),
     });
+    this.lease.begin(sentAt, answer.fenceSeconds);
+    return answer;
   }
 
   /** Simulated guests ask for nothing, and their network does not exist. */
   private async serveMetadata(): Promise<void> {
-    if (this.hypervisor.name === 'libvirt')
-      await this.metadata.listen(gatewayOf(parseSubnet(this.config.subnet)), this.config.metadataPort);
+    if (this.hypervisor.name !== 'libvirt' || this.metadataServed) return;
+    await this.metadata.listen(gatewayOf(parseSubnet(this.config.subnet)), this.config.metadataPort);
+    this.metadataServed = true;
   }
 
   private makeSession({ session, heartbeatSeconds, leaseSeconds }: RegisterAnswer): Session {
     const { hypervisor, client, logger } = this;
     const shared = { session, nodeName: this.options.nodeName, logger, onEvicted: (reason: Error) => this.evict(reason) };
     const reporter = new Reporter({ ...shared, send: (batch) => client.report(batch) });
-    const runner = new TaskRunner({ hypervisor, logger, report: (draft) => reporter.report(draft) });
+    const runner = new TaskRunner({
+      hypervisor,
+      logger,
+      report: (draft) => reporter.report(draft),
+      beforeStart: async ({ autoRecover }) => (autoRecover === true ? await this.watchdog.ensure() : undefined),
+    });
     const reader = new ConsoleReader({
       read: (identity, bytes) => hypervisor.consoleLog(identity, bytes),
       send: (request, text) => client.sendConsoleLog(request, { session, text }),
@@ -167,7 +247,9 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
       inventory: () => hypervisor.inventory(),
       send: async (beat, signal) => {
+        const sentAt = this.lease.now();
         const { consoleLogs = [], consoles = [], removeVolumes = [], prepareVolumes = [], fetchImages = [] } = await client.heartbeat(beat, signal);
+        if (!this.lease.renew(sentAt)) return this.checkLease();
         reader.asked(consoleLogs);
         tunnels.asked(consoles);
         chores.askedToRemove(removeVolumes);

@@ -212,6 +212,18 @@ export const SETTINGS = {
     roles: conductor,
     help: 'After this long without a sign of life a node is DOWN and gets no new VMs.',
   }),
+  fenceSeconds: setting({
+    env: 'BATON_FENCE_SECONDS',
+    schema: z.coerce.number().min(1).max(3600).default(60),
+    roles: conductor,
+    help: 'After this long without an answer to its signs of life a node stops its auto_recover VMs by itself. Workers learn it when they register.',
+  }),
+  fenceMarginSeconds: setting({
+    env: 'BATON_FENCE_MARGIN_SECONDS',
+    schema: z.coerce.number().min(0.5).max(600).default(20),
+    roles: conductor,
+    help: 'How much longer the conductor waits before it starts those VMs elsewhere: for clocks, and for the stopping.',
+  }),
   taskDeadlineSeconds: setting({
     env: 'BATON_TASK_DEADLINE_SECONDS',
     schema: integer(1, 3600).default(120),

@@ -2,7 +2,7 @@
 import type { ConsoleQuery } from './console.js';
 import type { ConsoleLogQuery } from './console-log.js';
 import type { ImageOrder } from './image.js';
-import type { VmUuid, VolumeUuid } from './ids.js';
+import type { IncarnationId, VmUuid, VolumeUuid } from './ids.js';
 import type { ObservedState } from './report.js';
 import type { VolumePreparation } from './volume.js';
 
@@ -28,6 +28,14 @@ export interface RegisterRequest {
   readonly acceleration: 'kvm' | 'tcg' | 'none';
   readonly protocolVersion: number;
   readonly capacity: NodeCapacity;
+  /** It stops VMs with `autoRecover` by itself, also when it is frozen, once it could not renew its lease. */
+  readonly fencing?: true;
+}
+
+/** One life of a VM on a node. */
+export interface IncarnationRef {
+  readonly vmUuid: VmUuid;
+  readonly incarnationId: IncarnationId;
 }
 
 export interface RegisterAnswer {
@@ -39,6 +47,10 @@ export interface RegisterAnswer {
   readonly heartbeatSeconds: number;
   /** After this long without a heartbeat the node is DOWN and gets no new VMs. */
   readonly leaseSeconds: number;
+  /** For how long after the sending of a sign of life that was answered VMs with `autoRecover` may run. */
+  readonly fenceSeconds?: number;
+  /** What has ended while the node was lost: to be removed, and reported `absent`, before the node takes tasks. */
+  readonly ended?: readonly IncarnationRef[];
 }
 
 /** One domain that is Baton's, as the hypervisor has it. */

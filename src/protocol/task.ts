@@ -58,6 +58,8 @@ export interface VmHardware {
   readonly resets?: number;
   /** How often its flavor was changed: a domain that was made before the last time is stopped and made anew. */
   readonly resizes?: number;
+  /** Started on another node when its own is lost, so it must not run there without the node's lease. */
+  readonly autoRecover?: true;
 }
 
 /** Everything a worker needs to know to make a VM. */

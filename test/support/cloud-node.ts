@@ -19,6 +19,9 @@ export interface CloudNodeOptions {
   readonly misbehaviours?: Misbehaviours;
 }
 
+/** In one process with its worker, it could be frozen with it only: there are tests with processes for that. */
+const NO_WATCHDOG = { ensure: async () => undefined, resume: async () => undefined, leave: () => undefined };
+
 export class CloudNode {
   /** Why the conductor sent the worker away, once it did. */
   eviction: Error | undefined;
@@ -59,6 +62,7 @@ export class CloudNode {
       nodeName: name,
       logger,
       hypervisor,
+      watchdog: NO_WATCHDOG,
       ...(joinToken !== undefined && { joinToken }),
       onEvicted: (reason) => void (this.eviction = reason),
     }).catch(async (error: unknown) => {

@@ -111,6 +111,15 @@ export interface Hypervisor {
    */
   openConsole(identity: DomainIdentity, kind: ConsoleKind): Promise<Duplex>;
 
+  /** `mayRun` is asked directly before any guest begins to run, and throws when none may. */
+  guardStarts(mayRun: () => void): void;
+
+  /** Makes every guest that may be started elsewhere (`autoRecover`) unable to run, and stops those that do. */
+  fence(): Promise<void>;
+
+  /** The node has its lease again: takes in what was done meanwhile, by whomever, and undoes `fence`; starts nothing. */
+  unfence(): Promise<void>;
+
   /** Tells of power changes that nobody here asked for (a guest that shut itself down, a crash). */
   onPowerChange(listener: (change: PowerChange) => void): void;
 }

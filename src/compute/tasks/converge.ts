@@ -11,7 +11,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { ReportVerdict } from '../../protocol/report.js';
-import type { ConvergeTask, DesiredPower } from '../../protocol/task.js';
+import type { ConvergeTask, DesiredPower, VmSpec } from '../../protocol/task.js';
 import type { ReportDraft } from '../uplink/reporter.js';
 import { HypervisorError, type Hypervisor } from '../hypervisor/hypervisor.js';
 import { pauseAfter } from '../retry.js';
@@ -33,6 +33,8 @@ export interface ConvergePorts {
   readonly hypervisor: Hypervisor;
   readonly report: (draft: ReportDraft) => Promise<ReportVerdict>;
   readonly logger: Logger;
+  /** What must be in place before a guest of this kind runs. */
+  readonly beforeStart?: (spec: VmSpec) => Promise<void>;
 }
 
 interface Visit extends ConvergePorts {
@@ -64,6 +66,7 @@ async function restore(visit: Visit): Promise<'next' | 'ended'> {
   const { hypervisor, task, found } = visit;
   if (found !== 'hibernated') return 'next';
   if ((await heed(visit, await visit.report({ ...about(task), observed: 'building' }))) === 'ended') return 'ended';
+  await visit.beforeStart?.(task.spec);
   await persistent(() => hypervisor.start(task));
   visit.found = 'running';
   return 'next';
@@ -127,7 +130,8 @@ async function setVolumes({ hypervisor, task }: Visit): Promise<'next'> {
   return 'next';
 }
 
-async function start({ hypervisor, task, known }: Visit): Promise<'next'> {
+async function start({ hypervisor, task, known, beforeStart }: Visit): Promise<'next'> {
+  await beforeStart?.(task.spec);
   await persistent(() => hypervisor.start(task));
   known.madeUnstarted = undefined;
   return 'next';

@@ -18,6 +18,7 @@ export class TaskRunner {
   private readonly vms = new KeyedQueue<VmUuid>();
   private readonly known = new KnownVms();
   private halted = false;
+  private forgetting = false;
 
   constructor(private readonly ports: ConvergePorts) {}
 
@@ -29,13 +30,13 @@ export class TaskRunner {
     const { task } = delivery;
     const known = this.known.arrived(task);
     void this.vms.run(task.vmUuid, async () => {
-      if (this.halted) return;
+      if (this.halted) return this.leave(delivery);
       try {
         await this.carryOut(delivery, known);
         delivery.ack();
       } catch (error) {
         // Its session is over: another process will get the task.
-        if (this.halted) return;
+        if (this.halted) return this.leave(delivery);
         this.logger.error({ err: error, taskId: task.taskId, vmUuid: task.vmUuid }, 'the task failed unexpectedly, delivering it again');
         delivery.retry();
       }
@@ -53,9 +54,19 @@ export class TaskRunner {
     this.halted = true;
   }
 
+  /** As `halt`, and takes what is in hand off the queue: the conductor will ask again when this worker registers anew. */
+  haltAndForget(): void {
+    this.forgetting = true;
+    this.halt();
+  }
+
   /** Resolves when nothing is in hand. */
   drained(): Promise<void> {
     return this.vms.drained();
+  }
+
+  private leave(delivery: Delivery): void {
+    if (this.forgetting) delivery.ack();
   }
 
   private async carryOut({ task }: Delivery, known: KnownVm): Promise<void> {

@@ -17,6 +17,8 @@ export interface RegistrationOptions {
   readonly joinToken?: string | undefined;
   readonly logger: Logger;
   readonly signal: AbortSignal;
+  /** Called directly before each request. */
+  readonly onAttempt?: () => void;
 }
 
 export async function register(request: RegisterRequest, options: RegistrationOptions): Promise<RegisterAnswer> {
@@ -52,10 +54,14 @@ async function join(request: RegisterRequest, joinToken: string, options: Regist
 async function attempt(
   request: RegisterRequest,
   bearer: string,
-  { client, logger, signal }: RegistrationOptions,
+  { client, logger, signal, onAttempt }: RegistrationOptions,
 ): Promise<RegisterAnswer> {
   client.useBearer(bearer);
-  return await persistently(() => client.register(request), {
+  const ask = (): Promise<RegisterAnswer> => {
+    onAttempt?.();
+    return client.register(request);
+  };
+  return await persistently(ask, {
     what: 'registering with the conductor',
     isPassing: (error) => error instanceof ConductorUnreachable,
     signal,

@@ -43,6 +43,10 @@ export class Flavor {
   @Column('boolean', { default: false })
   custom: boolean;
 
+  /** VMs of this flavor are started on another node, with an empty disk, when theirs is lost. */
+  @Column('boolean', { default: false })
+  autoRecover: boolean;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 }

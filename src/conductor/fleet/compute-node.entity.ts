@@ -63,6 +63,14 @@ export class ComputeNode {
   @Column('int', { default: 0 })
   diskGibUsed: number;
 
+  /** Without a sign of life for this long it is DOWN; as of its last registration. */
+  @Column('double precision', { default: 15 })
+  leaseSeconds: number;
+
+  /** How long its worker was told that its lease lasts; null for one that does not stop VMs by itself. */
+  @Column('double precision', { nullable: true })
+  fenceSeconds: number | null;
+
   /** Takes no new VMs. */
   @Column('boolean', { default: false })
   draining: boolean;

@@ -98,6 +98,10 @@ export class RegisterBody implements RegisterRequest {
   @ValidateNested()
   @Type(() => NodeCapacityBody)
   capacity: NodeCapacityBody;
+
+  @IsOptional()
+  @IsIn([true])
+  fencing?: true;
 }
 
 class InventoryItemBody implements InventoryItem {

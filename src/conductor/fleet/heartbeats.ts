@@ -1,49 +1,50 @@
 /**
- * Signs of life, batched: one write a half second for all nodes, to a table that nothing else locks. A beat that
- * brings an inventory is written before it is answered, so that the worker may forget that it was new.
+ * Signs of life, batched: one write for all nodes that beat within a moment, to a table that nothing else locks.
+ *
+ * A beat is answered only after it is written. The answer is what a worker renews its lease by, and other conductors
+ * decide by what is written alone: a beat that was answered and lost would have a VM run twice.
  */
-import { Injectable, Logger, OnModuleDestroy, OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { ComputeNodeId } from '../../protocol/ids.js';
 import type { Heartbeat } from '../../protocol/node.js';
 
-const FLUSH_MS = 500;
+const GATHER_MS = 50;
+
+interface Batch {
+  readonly nodes: Set<ComputeNodeId>;
+  readonly written: Promise<void>;
+}
 
 @Injectable()
-export class Heartbeats implements OnModuleInit, OnModuleDestroy {
-  private readonly logger = new Logger(Heartbeats.name);
-  private beaten = new Set<ComputeNodeId>();
-  private timer: NodeJS.Timeout | undefined;
+export class Heartbeats {
+  private gathering: Batch | undefined;
 
   constructor(private readonly dataSource: DataSource) {}
 
-  onModuleInit(): void {
-    this.timer = setInterval(() => void this.flush(), FLUSH_MS);
-  }
-
-  async onModuleDestroy(): Promise<void> {
-    clearInterval(this.timer);
-    await this.flush();
-  }
-
   async beat(nodeId: ComputeNodeId, heartbeat: Heartbeat): Promise<void> {
     if (heartbeat.inventory === undefined) {
-      this.beaten.add(nodeId);
-      return;
+      this.gathering ??= this.gather();
+      this.gathering.nodes.add(nodeId);
+      return await this.gathering.written;
     }
     await this.dataSource.query(
-      `UPDATE compute_node_heartbeat SET beat_at = now(), inventory_digest = $2, inventory = $3
+      `UPDATE compute_node_heartbeat SET beat_at = clock_timestamp(), inventory_digest = $2, inventory = $3
         WHERE compute_node_id = $1`,
       [nodeId, heartbeat.inventoryDigest, JSON.stringify(heartbeat.inventory)],
     );
   }
 
-  private async flush(): Promise<void> {
-    if (this.beaten.size === 0) return;
-    const nodes = [...this.beaten];
-    this.beaten = new Set();
-    await this.dataSource
-      .query('UPDATE compute_node_heartbeat SET beat_at = now() WHERE compute_node_id = ANY($1)', [nodes])
-      .catch((error: Error) => this.logger.warn(`Signs of life of ${nodes.length} node(s) were not written: ${error.message}`));
+  private gather(): Batch {
+    const nodes = new Set<ComputeNodeId>();
+    const written = new Promise<void>((resolve, reject) => {
+      setTimeout(() => {
+        this.gathering = undefined;
+        this.dataSource
+          .query('UPDATE compute_node_heartbeat SET beat_at = clock_timestamp() WHERE compute_node_id = ANY($1)', [[...nodes].sort((a, b) => a - b)])
+          .then(() => resolve(), reject);
+      }, GATHER_MS);
+    });
+    return { nodes, written };
   }
 }

@@ -12,7 +12,7 @@ import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { TaskPublisher } from '../../messaging/task-bus.js';
 import type { ComputeNodeId } from '../../protocol/ids.js';
-import type { RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
+import type { IncarnationRef, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import { ApiError } from '../http/api-error.js';
 import { hashSecret, newSecret } from '../identity/secrets.js';
 import { TASK_PUBLISHER } from '../tasks/task-publisher.token.js';
@@ -20,6 +20,12 @@ import { TaskRelay } from '../tasks/task-relay.js';
 import { redeemJoinToken } from './join-tokens.js';
 
 type Query = Pick<DataSource, 'query'>;
+
+interface Returned {
+  readonly session: number;
+  /** What is to be removed there before it gets work. */
+  readonly ended: IncarnationRef[];
+}
 
 @Injectable()
 export class Registration {
@@ -34,7 +40,7 @@ export class Registration {
 
   /** @param secret a join token the first time, the node's own key ever after. */
   async register(request: RegisterRequest, secret: string): Promise<RegisterAnswer> {
-    const { session, nodeKey } = await this.dataSource.transaction(async (transaction) => {
+    const { session, nodeKey, ended } = await this.dataSource.transaction(async (transaction) => {
       const known = await this.nodeByKey(transaction, secret);
       // Before anything else is said: who has no key and no token learns nothing, not even the names of regions.
       if (known === undefined) await this.admit(transaction, secret);
@@ -42,7 +48,7 @@ export class Registration {
       if (known !== undefined) {
         if (known.name !== request.name)
           throw new ApiError(409, `This key belongs to node ${known.name}. Give node ${request.name} a state folder of its own.`);
-        return { session: await this.update(transaction, known.id, regionId, request), nodeKey: undefined };
+        return { ...(await this.update(transaction, known.id, regionId, request)), nodeKey: undefined };
       }
       return this.join(transaction, regionId, request);
     });
@@ -55,6 +61,7 @@ export class Registration {
       queue: request.name,
       heartbeatSeconds: this.config.heartbeatSeconds,
       leaseSeconds: this.config.nodeLeaseSeconds,
+      ...(request.fencing === true && { fenceSeconds: this.config.fenceSeconds, ended }),
     };
   }
 
@@ -93,7 +100,7 @@ export class Registration {
       throw new ApiError(409, `A node named ${request.name} is alive. Choose another name with --name.`);
     if (existing !== undefined) {
       await query.query('UPDATE compute_node SET key_hash = $2 WHERE id = $1', [existing.id, hashSecret(nodeKey)]);
-      return { session: await this.update(query, existing.id, regionId, request), nodeKey };
+      return { ...(await this.update(query, existing.id, regionId, request)), nodeKey };
     }
     const [created] = await query.query<{ id: ComputeNodeId }[]>(
       `INSERT INTO compute_node (region_id, name, key_hash, session, hypervisor, acceleration, protocol_version, cpus,
@@ -104,20 +111,21 @@ export class Registration {
     );
     if (created === undefined)
       throw new ApiError(409, `Another node named ${request.name} joined at this very moment. Choose another name.`);
-    return { session: await this.update(query, created.id, regionId, request), nodeKey };
+    return { ...(await this.update(query, created.id, regionId, request)), nodeKey };
   }
 
   /**
    * A node that comes back smaller than what is claimed on it keeps the claims: its totals do not fall below them,
    * and nothing more is placed there until they do.
    */
-  private async update(query: Query, id: ComputeNodeId, regionId: number, request: RegisterRequest): Promise<number> {
+  private async update(query: Query, id: ComputeNodeId, regionId: number, request: RegisterRequest): Promise<Returned> {
     const { capacity } = request;
     const [[node]] = await query.query<[[{ session: number }]]>(
       `UPDATE compute_node
           SET region_id = $2, session = session + 1, hypervisor = $3, acceleration = $4, protocol_version = $5,
               cpus = $6, vcpus_total = greatest($7, vcpus_used), memory_mib_total = greatest($8, memory_mib_used),
-              disk_gib_total = greatest($9, disk_gib_used)
+              disk_gib_total = greatest($9, disk_gib_used), fence_seconds = $10,
+              lease_seconds = $11
         WHERE id = $1 RETURNING session`,
       [
         id,
@@ -129,6 +137,8 @@ export class Registration {
         Math.floor(capacity.cpus * this.config.cpuAllocationRatio),
         capacity.memoryMib,
         capacity.diskGib,
+        request.fencing === true ? this.config.fenceSeconds : null,
+        this.config.nodeLeaseSeconds,
       ],
     );
     await query.query('DELETE FROM compute_node_gpu WHERE compute_node_id = $1 AND used = 0', [id]);
@@ -140,14 +150,37 @@ export class Registration {
     );
     await query.query(
       `INSERT INTO compute_node_heartbeat (compute_node_id, beat_at, inventory_digest, inventory)
-       VALUES ($1, now(), '', '[]') ON CONFLICT (compute_node_id) DO UPDATE SET beat_at = now()`,
+       VALUES ($1, now(), '', '[]') ON CONFLICT (compute_node_id) DO UPDATE SET beat_at = clock_timestamp()`,
       [id],
     );
     await query.query(
       `UPDATE task SET state = 'pending', available_at = now() WHERE compute_node_id = $1 AND state = 'published'`,
       [id],
     );
-    return node.session;
+    return { session: node.session, ended: await this.returned(query, id) };
+  }
+
+  /**
+   * A node that may have been lost. Its row is locked, and so it is by whoever starts a VM elsewhere: what has not ended
+   * by now will not, and is started again where its node had to stop it.
+   */
+  private async returned(query: Query, id: ComputeNodeId): Promise<IncarnationRef[]> {
+    await query.query('UPDATE incarnation SET stranded_at = NULL WHERE compute_node_id = $1 AND claimed AND stranded_at IS NOT NULL', [id]);
+    await query.query(
+      `INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
+       SELECT gen_random_uuid(), i.compute_node_id, vm.id, i.id, vm.generation
+         FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
+        WHERE i.compute_node_id = $1 AND i.claimed AND i.ended_at IS NULL AND vm.hardware ? 'autoRecover'
+          AND vm.desired_power = 'running' AND vm.observed = 'running'
+          AND NOT EXISTS (SELECT 1 FROM task t WHERE t.virtual_machine_id = vm.id AND t.state IN ('pending', 'published'))`,
+      [id],
+    );
+    return await query.query<IncarnationRef[]>(
+      `SELECT vm.uuid AS "vmUuid", i.id AS "incarnationId"
+         FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
+        WHERE i.compute_node_id = $1 AND i.left_behind ORDER BY i.id`,
+      [id],
+    );
   }
 
   /** Best effort: with the broker away the worker declares its queue itself when it comes back. */

@@ -11,6 +11,10 @@ export class Organization {
   @Column('text')
   name: string;
 
+  /** Its VMs are started on another node, with an empty disk, when theirs is lost, whatever their flavor. */
+  @Column('boolean', { default: false })
+  autoRecover: boolean;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 }

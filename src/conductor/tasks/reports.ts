@@ -129,6 +129,7 @@ export class Reports {
       const rows = await LOCK.run(transaction, [ids, nodeId]);
       const folded = foldBatch(rows, reports);
       await this.write(transaction, folded.changed);
+      await nothingLeft(transaction, nodeId, reports.filter((_, index) => folded.verdicts[index] === 'ended'));
       const volumeCallbacks = await settleAttachments(transaction, attachmentNews(folded.changed));
       const changes = statusChanges(folded.steps);
       callbacks = volumeCallbacks || changes.some((change) => change.hasCallback);
@@ -162,6 +163,13 @@ export class Reports {
     }));
     await WRITE.run(transaction, [JSON.stringify(rows), rows.length]);
   }
+}
+
+/** Of incarnations that ended while their node was lost. */
+async function nothingLeft(transaction: EntityManager, nodeId: ComputeNodeId, ended: readonly VmReport[]): Promise<void> {
+  const ids = ended.filter(({ observed }) => observed === 'absent').map(({ incarnationId }) => incarnationId);
+  if (ids.length === 0) return;
+  await transaction.query('UPDATE incarnation SET left_behind = false WHERE id = ANY($1) AND compute_node_id = $2 AND left_behind', [ids, nodeId]);
 }
 
 function foldBatch(rows: readonly ReportedRow[], reports: readonly VmReport[]) {

@@ -12,6 +12,7 @@ import { VirtualMachine } from './virtual-machine.entity.js';
 @Index('uq_incarnation_live', ['virtualMachineId'], { unique: true, where: '"ended_at" IS NULL' })
 @Index('idx_incarnation_node', ['computeNodeId'], { where: '"claimed"' })
 @Index('idx_incarnation_vm', ['virtualMachineId'])
+@Index('idx_incarnation_left_behind', ['computeNodeId'], { where: '"left_behind"' })
 @Check('ck_incarnation_claim_ends', '"ended_at" IS NULL OR NOT "claimed"')
 export class Incarnation {
   /** From the sequence `incarnation_id_seq`, drawn before the insert: the task names it. */
@@ -63,6 +64,14 @@ export class Incarnation {
   /** Why the VM could not be made here, in words fit for its owner. */
   @Column('text', { nullable: true })
   failure: string | null;
+
+  /** It ended while its node was lost, where something of it may be left. */
+  @Column('boolean', { default: false })
+  leftBehind: boolean;
+
+  /** When its owner was told that the node is lost and the VM cannot be started elsewhere. */
+  @Column('timestamptz', { nullable: true })
+  strandedAt: Date | null;
 
   /** Why this node: how many nodes each filter left. */
   @Column('jsonb', { nullable: true })

@@ -16,6 +16,7 @@ import { VmHibernationController } from './vm-hibernation.controller.js';
 import { VmInsertionQueue } from './vm-insertion-queue.js';
 import { VmLabels } from './vm-labels.js';
 import { POWER_CONTROLLERS } from './vm-power.controllers.js';
+import { VmRecovery } from './vm-recovery.js';
 import { VmReplacement } from './vm-replacement.js';
 import { VmQueries } from './vm-queries.js';
 import { VmRequests } from './vm-request.js';
@@ -30,6 +31,6 @@ import { VmResizingController } from './vm-resizing.controller.js';
     VmResizingController,
     ...POWER_CONTROLLERS,
   ],
-  providers: [CustomFlavors, VmActions, VmCallbacks, VmCreation, VmDraining, VmInsertionQueue, VmLabels, VmQueries, VmReplacement, VmRequests],
+  providers: [CustomFlavors, VmActions, VmCallbacks, VmCreation, VmDraining, VmInsertionQueue, VmLabels, VmQueries, VmRecovery, VmReplacement, VmRequests],
 })
 export class VirtualMachinesModule {}

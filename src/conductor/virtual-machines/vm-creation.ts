@@ -266,6 +266,7 @@ function assemble(
       status: 'CREATING',
       observed: 'nothing',
       placed: true,
+      node_down: false,
       fault: null,
       fixed_ip: null,
       floating_ip: address?.address ?? null,
@@ -292,6 +293,7 @@ function assemble(
       rootVolume: rootVolume && { uuid: rootVolume.volume.uuid, sizeGib: rootVolume.volume.size },
       floatingIp: address?.address,
       rules,
+      ...(flavor.auto_recover && rootVolume === undefined && { autoRecover: true }),
     };
     return {
       id: resolved.vmIds[index]!,

@@ -19,7 +19,7 @@ const END = `
   WITH old AS (
     SELECT *, claimed AND NOT hibernated AS whole FROM incarnation WHERE id = $1 AND ended_at IS NULL
   ), ended AS (
-    UPDATE incarnation i SET claimed = false, ended_at = now() FROM old WHERE i.id = old.id
+    UPDATE incarnation i SET claimed = false, ended_at = now(), left_behind = $2 FROM old WHERE i.id = old.id
   ), node AS (
     UPDATE compute_node n
        SET vcpus_used = n.vcpus_used - CASE WHEN old.whole THEN old.vcpus ELSE 0 END,
@@ -55,7 +55,7 @@ const BEGIN = `
   ), vm AS (
     UPDATE virtual_machine
        SET observed = 'nothing', observed_generation = least(observed_generation, generation - 1), status = $10,
-           fault = NULL, fixed_ip = NULL, reachable_at = NULL
+           operation = CASE WHEN $12 THEN 'create' ELSE operation END, fault = NULL, fixed_ip = NULL, reachable_at = NULL
      WHERE id = $1 RETURNING generation
   )
   INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
@@ -76,12 +76,15 @@ export interface NewPlace {
   readonly attempt: number;
   /** What is shown while nothing is known of the new incarnation. */
   readonly status: string;
+  /** The old node is lost: it is told what to remove when it comes back, and the VM is made anew, whatever it was doing. */
+  readonly fromLostNode?: boolean;
 }
 
 /** @throws what PostgreSQL says: `CLAIM_LOST` when the node has no room any more, a deadlock, an exceeded quota. */
 export async function relocate(transaction: EntityManager, vm: Relocatable, place: NewPlace): Promise<void> {
-  await transaction.query(LOCK_NODES, [[vm.compute_node_id, place.node]]);
-  await endPlace(transaction, vm.incarnation_id);
+  const { fromLostNode = false } = place;
+  await lockNodes(transaction, [vm.compute_node_id, place.node]);
+  await transaction.query(END, [vm.incarnation_id, fromLostNode]);
   const { vcpus, memory_mib, disk_gib, gpu_model, gpu_count } = claimOf(vm.hardware);
   const { node, attempt, placement, status } = place;
   await transaction.query(BEGIN, [
@@ -96,10 +99,16 @@ export async function relocate(transaction: EntityManager, vm: Relocatable, plac
     JSON.stringify(placement),
     status,
     randomUUID() as TaskId,
+    fromLostNode,
   ]);
 }
 
 /** Ends an incarnation: its claim is given back and its unfinished tasks with it. */
 export async function endPlace(transaction: EntityManager, incarnation: IncarnationId): Promise<void> {
-  await transaction.query(END, [incarnation]);
+  await transaction.query(END, [incarnation, false]);
+}
+
+/** Nor does a node register while its row is locked. */
+export async function lockNodes(transaction: EntityManager, nodes: readonly ComputeNodeId[]): Promise<void> {
+  await transaction.query(LOCK_NODES, [nodes]);
 }

@@ -35,7 +35,8 @@ export interface BootVolumeFacts {
 /** A creation request with every name resolved. */
 export interface ResolvedRequest {
   readonly environment: EnvironmentFacts & { readonly region_id: RegionId };
-  readonly flavor: FlavorFacts;
+  /** `auto_recover`: the flavor wants it, or the organization. */
+  readonly flavor: FlavorFacts & { readonly auto_recover: boolean };
   readonly image: { readonly id: number; readonly name: string; readonly files: Omit<ImageSpec, 'name'> };
   /** An existing volume to boot from. */
   readonly bootVolume: BootVolumeFacts | null;
@@ -47,7 +48,7 @@ export interface ResolvedRequest {
 
 interface ResolutionRow {
   readonly environment: ResolvedRequest['environment'] | null;
-  readonly flavor: FlavorFacts | null;
+  readonly flavor: ResolvedRequest['flavor'] | null;
   readonly image: (ResolvedRequest['image'] & { readonly status: ImageStatus; readonly min_disk: number }) | null;
   readonly boot_volume: BootVolumeFacts | null;
   readonly keys: KeyFacts[] | null;
@@ -72,7 +73,8 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
       FROM volume v, environment WHERE v.environment_id = environment.id AND v.name = $7 AND v.deleted_at IS NULL)
   SELECT (SELECT to_json(environment) FROM environment) AS environment,
          (SELECT json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk,
-                                   'gpu', f.gpu, 'gpu_count', f.gpu_count)
+                                   'gpu', f.gpu, 'gpu_count', f.gpu_count, 'auto_recover',
+                                   f.auto_recover OR (SELECT o.auto_recover FROM organization o WHERE o.id = $1))
             FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3 AND f.custom = $8) AS flavor,
          (SELECT to_json(boot_volume) FROM boot_volume) AS boot_volume,
          (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files, 'status', i.status, 'min_disk', i.min_disk_gib)

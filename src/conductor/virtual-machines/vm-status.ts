@@ -105,9 +105,14 @@ export function deriveStatus(vm: StatusInput): VmStatus {
   return settled || unshown ? SETTLED[vm.desiredPower][vm.observed] : UNDER_WAY[vm.operation as keyof typeof UNDER_WAY];
 }
 
-/** Infrahub's `power_state` and `vm_state` beside the status; null before the VM first ran. */
-export function powerAndVmState(observed: Observed): { power_state: string | null; vm_state: string | null } {
+/**
+ * Infrahub's `power_state` and `vm_state` beside the status; null before the VM first ran. `unknown`: its node is not
+ * heard, so the status tells what was last seen.
+ */
+export function powerAndVmState(observed: Observed | 'unknown'): { power_state: string | null; vm_state: string | null } {
   switch (observed) {
+    case 'unknown':
+      return { power_state: 'UNKNOWN', vm_state: 'unknown' };
     case 'running':
       return { power_state: 'RUNNING', vm_state: 'active' };
     case 'stopped':

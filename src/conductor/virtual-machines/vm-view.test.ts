@@ -10,6 +10,7 @@ const ROW: VmRow = {
   status: 'CREATING',
   observed: 'nothing',
   placed: true,
+  node_down: false,
   fault: null,
   fixed_ip: null,
   floating_ip: null,

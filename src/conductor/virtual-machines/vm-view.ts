@@ -37,6 +37,8 @@ export interface VmRow {
   readonly observed: Observed;
   /** It has a place on a node. */
   readonly placed: boolean;
+  /** Its node is DOWN: what is known of the VM may be old. */
+  readonly node_down: boolean;
   readonly fault: string | null;
   readonly fixed_ip: string | null;
   readonly floating_ip: string | null;
@@ -72,6 +74,11 @@ export const SELECT_VM = `
                            'gpu', f.gpu, 'gpu_count', f.gpu_count) AS flavor,
          i.name AS image_name,
          EXISTS (SELECT 1 FROM incarnation n WHERE n.virtual_machine_id = vm.id AND n.ended_at IS NULL) AS placed,
+         EXISTS (SELECT 1 FROM incarnation n
+                   JOIN compute_node c ON c.id = n.compute_node_id
+                   JOIN compute_node_heartbeat h ON h.compute_node_id = c.id
+                  WHERE n.virtual_machine_id = vm.id AND n.ended_at IS NULL
+                    AND h.beat_at < now() - make_interval(secs => c.lease_seconds)) AS node_down,
          ARRAY(SELECT k.name FROM virtual_machine_keypair k WHERE k.virtual_machine_id = vm.id ORDER BY k.position)
            AS key_names,
          ARRAY(SELECT l.label FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id ORDER BY l.label)
@@ -91,7 +98,7 @@ export function renderVm(vm: VmRow): InstanceFields {
     id: vm.id,
     name: vm.name,
     status: vm.status,
-    ...powerAndVmState(vm.observed),
+    ...powerAndVmState(vm.node_down ? 'unknown' : vm.observed),
     environment: {
       id: environment.id,
       name: environment.name,

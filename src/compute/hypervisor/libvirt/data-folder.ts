@@ -6,7 +6,7 @@
  * it. An incarnation's folder bears its number, so that the late removal of a former life cannot take the disk of the
  * present one.
  */
-import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { backingFileOf } from '../../../image-format/backing-file.js';
 import type { VolumeUuid } from '../../../protocol/ids.js';
@@ -14,6 +14,11 @@ import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
 import { qemuUser } from './qemu-user.js';
 
 const BLOCK_BYTES = 512;
+
+/** A file in the folder of an instance that may be started elsewhere; the watchdog looks for it. */
+export const AUTO_RECOVER_MARK = 'auto-recover';
+/** Of the folder of an instance that must not be started: no domain finds its disk there. */
+export const FENCED_SUFFIX = '.fenced';
 
 export interface InstanceFiles {
   readonly folder: string;
@@ -55,14 +60,19 @@ export class DataFolder {
     };
   }
 
-  async makeInstance(identity: DomainIdentity): Promise<InstanceFiles> {
+  /** @throws HypervisorError while it is fenced: a second disk must not be made beside the first. */
+  async makeInstance(identity: DomainIdentity, { autoRecover = false }: { autoRecover?: boolean | undefined } = {}): Promise<InstanceFiles> {
     const files = this.filesOf(identity);
+    if (await stat(`${files.folder}${FENCED_SUFFIX}`).catch(() => undefined))
+      throw new HypervisorError('The virtual machine is locked until its node has its lease again.', true);
     await mkdir(files.folder, { recursive: true, mode: 0o711 });
+    if (autoRecover) await writeFile(join(files.folder, AUTO_RECOVER_MARK), '');
     return files;
   }
 
   async removeInstance(identity: DomainIdentity): Promise<void> {
-    await rm(this.filesOf(identity).folder, { recursive: true, force: true });
+    const { folder } = this.filesOf(identity);
+    for (const path of [folder, `${folder}${FENCED_SUFFIX}`]) await rm(path, { recursive: true, force: true });
   }
 
   volumeFile(uuid: VolumeUuid): string {

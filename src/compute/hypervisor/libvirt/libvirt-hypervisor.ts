@@ -33,6 +33,7 @@ import { consoleTail } from './console-file.js';
 import { LibvirtConnection } from './connection.js';
 import { DataFolder } from './data-folder.js';
 import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata, type RootDisk } from './domain-document.js';
+import { fenceLibvirtGuests, unfenceLibvirtGuests } from './libvirt-fence.js';
 import { DomainVolumes } from './domain-volumes.js';
 import { freeGpuAddresses } from './gpu-devices.js';
 import { GuestConsoles } from './guest-consoles.js';
@@ -66,6 +67,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly gpuClaims = new SerialQueue();
   private evictions: NodeJS.Timeout | undefined;
   private accelerator: Accelerator = { kind: 'tcg' };
+  private mayRun: () => void = () => undefined;
 
   constructor(private readonly options: LibvirtHypervisorOptions) {
     const { conductorUrl, conductorHeaders, egress = new GuardedEgress([]), log } = options;
@@ -185,7 +187,9 @@ export class LibvirtHypervisor implements Hypervisor {
     return this.work(identity, 'The virtual machine cannot be started', async () => {
       const domain = await this.domainOf(identity);
       if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
-      if (domain.state !== 'running') await this.connection.call('startDomain', identity.vmUuid);
+      if (domain.state === 'running') return;
+      this.mayRun();
+      await this.connection.call('startDomain', identity.vmUuid);
     });
   }
 
@@ -270,6 +274,18 @@ export class LibvirtHypervisor implements Hypervisor {
     return this.images.check(order, onProgress, signal);
   }
 
+  guardStarts(mayRun: () => void): void {
+    this.mayRun = mayRun;
+  }
+
+  fence(): Promise<void> {
+    return fenceLibvirtGuests(this.data.path);
+  }
+
+  unfence(): Promise<void> {
+    return unfenceLibvirtGuests(this.data.path);
+  }
+
   onPowerChange(listener: (change: PowerChange) => void): void {
     this.watch.onChange(listener);
   }
@@ -306,8 +322,8 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   private async prepareFiles(identity: DomainIdentity, spec: VmSpec) {
-    const { image } = spec;
-    const own = await this.data.makeInstance(identity);
+    const { image, autoRecover, rootVolume } = spec;
+    const own = await this.data.makeInstance(identity, { autoRecover: autoRecover === true && !rootVolume });
     const [disk, kernel, initrd] = await Promise.all([
       this.rootDisk(own.disk, spec),
       image.kernel && this.images.ensure(image.kernel),

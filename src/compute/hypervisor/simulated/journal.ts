@@ -7,7 +7,7 @@
  * change of a call that never resolved: it is dropped.
  */
 import { mkdir, open, readFile, rename, writeFile, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem } from '../../../protocol/node.js';
 import type { VmSpec } from '../../../protocol/task.js';
@@ -26,6 +26,8 @@ export interface SimulatedDomain {
   readonly volumeGib?: readonly number[];
   /** Absent where a worker of the version before made it. */
   readonly hardware?: SimulatedHardware;
+  /** Must not run without its node's lease. */
+  readonly autoRecover?: boolean;
 }
 
 /** What the domain was made of. */
@@ -44,12 +46,18 @@ export class Journal {
   /** @returns the domains that there are. */
   async open(): Promise<Map<VmUuid, SimulatedDomain>> {
     await mkdir(dirname(this.path), { recursive: true });
-    const domains = replay(await readIfPresent(this.path));
+    const domains = await readJournal(this.path);
     const compacted = `${this.path}.new`;
     await writeFile(compacted, [...domains.values()].map((domain) => `${JSON.stringify(domain)}\n`).join(''));
     await rename(compacted, this.path);
     this.file = await open(this.path, 'a');
     return domains;
+  }
+
+  /** The domains as the file has them now, with what others than this process wrote. */
+  async reread(): Promise<Map<VmUuid, SimulatedDomain>> {
+    await this.lastWrite.catch(() => undefined);
+    return await readJournal(this.path);
   }
 
   append(line: Line): Promise<void> {
@@ -72,6 +80,11 @@ export class Journal {
     await this.file.appendFile(lines);
   }
 }
+
+/** Where a worker with this state folder keeps it. */
+export const simulatedJournal = (stateFolder: string): string => join(stateFolder, 'simulated-domains.jsonl');
+
+export const readJournal = async (path: string): Promise<Map<VmUuid, SimulatedDomain>> => replay(await readIfPresent(path));
 
 function replay(text: string): Map<VmUuid, SimulatedDomain> {
   const domains = new Map<VmUuid, SimulatedDomain>();

@@ -22,8 +22,9 @@ import { GuardedEgress } from '../../../egress/guarded-egress.js';
 import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { AddressPool } from './address-pool.js';
-import { Journal, type SimulatedDomain } from './journal.js';
+import { Journal, simulatedJournal, type SimulatedDomain } from './journal.js';
 import { misbehave, type Misbehaviours } from './misbehaviour.js';
+import { fenceSimulatedGuests } from './simulated-fence.js';
 import { simulatedConsole } from './simulated-console.js';
 import { SimulatedScreen } from './simulated-screen.js';
 import { SimulatedSerialLine } from './simulated-serial-line.js';
@@ -49,6 +50,7 @@ export class SimulatedHypervisor implements Hypervisor {
   private readonly addresses: AddressPool;
   private readonly journal: Journal;
   private readonly consoles = new Set<Duplex>();
+  private mayRun: () => void = () => undefined;
   private readonly listeners: ((change: PowerChange) => void)[] = [];
 
   constructor(private readonly options: SimulatedHypervisorOptions) {
@@ -60,7 +62,7 @@ export class SimulatedHypervisor implements Hypervisor {
   static fromConfig(config: Config): SimulatedHypervisor {
     const [cpus, memoryMib, diskGib] = config.simulatedCapacity;
     return new SimulatedHypervisor({
-      journalPath: join(config.stateFolder, 'simulated-domains.jsonl'),
+      journalPath: simulatedJournal(config.stateFolder),
       subnet: config.subnet,
       capacity: { cpus, memoryMib, diskGib, gpus: config.gpus },
       bootMs: config.simulatedBootMs,
@@ -116,6 +118,7 @@ export class SimulatedHypervisor implements Hypervisor {
     if (!(await misbehave('start', this.misbehaviours.start))) return;
     if (!this.find(identity)) throw new HypervisorError('The virtual machine is not defined on its node.', true);
     if (this.find(identity)?.state === 'running') return;
+    this.mayRun();
     if (this.options.bootMs) await sleep(this.options.bootMs);
     if (Math.random() < (this.options.failureRate ?? 0)) throw new HypervisorError('The simulated guest did not start.', false);
     await this.change(identity, 'running');
@@ -213,6 +216,19 @@ export class SimulatedHypervisor implements Hypervisor {
     return console;
   }
 
+  guardStarts(mayRun: () => void): void {
+    this.mayRun = mayRun;
+  }
+
+  async fence(): Promise<void> {
+    await fenceSimulatedGuests(dirname(this.options.journalPath));
+    await this.unfence();
+  }
+
+  async unfence(): Promise<void> {
+    this.domains = await this.journal.reread();
+  }
+
   onPowerChange(listener: (change: PowerChange) => void): void {
     this.listeners.push(listener);
   }
@@ -255,6 +271,8 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   private async put(domain: SimulatedDomain): Promise<void> {
+    // Also when it ran before: the watchdog may have stopped it behind this process's back.
+    if (domain.state === 'running') this.mayRun();
     this.domains.set(domain.vmUuid, domain);
     await this.journal.append(domain);
   }
@@ -262,8 +280,11 @@ export class SimulatedHypervisor implements Hypervisor {
 
 const pick = ({ vmUuid, incarnationId }: DomainIdentity): DomainIdentity => ({ vmUuid, incarnationId });
 
-const madeOf = ({ name, vcpus, memoryMib, diskGib, gpu, floatingIp, rules, resizes, resets = 0 }: VmSpec): Pick<SimulatedDomain, 'name' | 'resets' | 'hardware'> => ({
+const madeOf = ({
+  name, vcpus, memoryMib, diskGib, gpu, floatingIp, rules, resizes, resets = 0, autoRecover,
+}: VmSpec): Pick<SimulatedDomain, 'name' | 'resets' | 'hardware' | 'autoRecover'> => ({
   name,
   resets,
+  ...(autoRecover === true && { autoRecover }),
   hardware: { vcpus, memoryMib, diskGib, gpu, floatingIp, rules, resizes },
 });

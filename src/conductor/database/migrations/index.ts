@@ -13,6 +13,7 @@ import { PricesAndUsage1764650000000 } from './1764650000000-prices-and-usage.js
 import { AccessTokens1764650000001 } from './1764650000001-access-tokens.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
 import { Draining1764660000001 } from './1764660000001-draining.js';
+import { LostNodes1764660000002 } from './1764660000002-lost-nodes.js';
 
 export const MIGRATIONS = [
   InitialSchema1764000000000,
@@ -29,4 +30,5 @@ export const MIGRATIONS = [
   AccessTokens1764650000001,
   AnotherNode1764660000000,
   Draining1764660000001,
+  LostNodes1764660000002,
 ];
