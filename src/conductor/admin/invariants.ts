@@ -167,6 +167,27 @@ export const INVARIANTS: readonly Invariant[] = [
                             AND coalesce(t.finished_at, now()) > now() - interval '1 minute')`,
   },
   {
+    name: 'vm-runs-once',
+    advice: 'Two nodes that are up both run a domain of one VM. Destroy the domain on the node that is not its place, and report this as a defect.',
+    violations: `
+      SELECT 'vm ' || vm.id AS subject, 'runs on nodes ' || string_agg(n.name, ', ' ORDER BY n.name) AS detail
+        FROM compute_node_heartbeat h
+        JOIN compute_node n ON n.id = h.compute_node_id AND h.beat_at > now() - make_interval(secs => n.lease_seconds)
+       CROSS JOIN jsonb_to_recordset(h.inventory) AS d("vmUuid" uuid, state text)
+        JOIN virtual_machine vm ON vm.uuid = d."vmUuid"
+       WHERE d.state = 'running' GROUP BY vm.id HAVING count(*) > 1`,
+  },
+  {
+    name: 'what-was-left-behind-is-removed',
+    advice: 'A node that is up again still has what is left of a VM that was started elsewhere. Restart its worker.',
+    violations: `
+      SELECT 'vm ' || i.virtual_machine_id AS subject, format('incarnation %s on node %s', i.id, n.name) AS detail
+        FROM incarnation i
+        JOIN compute_node n ON n.id = i.compute_node_id
+        JOIN compute_node_heartbeat h ON h.compute_node_id = n.id
+       WHERE i.left_behind AND i.ended_at < now() - interval '10 minutes' AND h.beat_at > now() - make_interval(secs => n.lease_seconds)`,
+  },
+  {
     name: 'live-incarnation-has-its-claim',
     advice: 'A VM has a place on a node without a claim there, so that the node may be sold twice. Report this as a defect, with its events.',
     violations: `
