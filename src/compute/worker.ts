@@ -64,6 +64,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private subscription: Subscription | undefined;
   private evicted = false;
   private metadataServed = false;
+  private joining = false;
   private rejoining: Promise<void> | undefined;
   private leaseCheck: NodeJS.Timeout | undefined;
   private readonly lease: Lease;
@@ -132,6 +133,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** From the registration to the first task. */
   private async join(): Promise<void> {
+    this.joining = true;
     const answer = await this.register();
     await this.watchdog.resume();
     await this.hypervisor.unfence();
@@ -140,6 +142,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     await this.serveMetadata();
     session.heartbeat.start();
     this.subscription = await this.options.consumer.consume(answer.queue, this.config.concurrency, session.runner.onDelivery);
+    this.joining = false;
     if (this.evicted) await this.leaveQueue();
     this.logger.info({ queue: answer.queue, session: answer.session, hypervisor: this.hypervisor.name }, 'the compute worker is at work');
   }
@@ -155,7 +158,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private checkLease(): void {
-    if (this.lease.held || this.session === undefined || this.evicted || this.stopping.signal.aborted) return;
+    if (this.lease.held || this.session === undefined || this.joining || this.evicted || this.stopping.signal.aborted) return;
     const session = this.session;
     this.session = undefined;
     this.logger.error('no conductor has heard this node for the term of its lease: stopping VMs that may be started elsewhere');
