@@ -22,6 +22,7 @@ import { HeartbeatLoop } from './uplink/heartbeat.js';
 import { NodeKeyFile } from './uplink/node-key.js';
 import { register } from './uplink/registration.js';
 import { Reporter } from './uplink/reporter.js';
+import { SnapshotRemoval } from './disks/snapshot-removal.js';
 import { VolumeChores } from './disks/volume-chores.js';
 import type { Hypervisor } from './hypervisor/hypervisor.js';
 import { ImageFetching } from './images/image-fetching.js';
@@ -232,6 +233,11 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       openConsole: (identity, kind) => hypervisor.openConsole(identity, kind),
       logger,
     });
+    const snapshots = new SnapshotRemoval({
+      remove: (uuid) => hypervisor.removeSnapshot(uuid),
+      confirm: (uuid) => client.snapshotsRemoved({ session, snapshots: [uuid] }),
+      logger,
+    });
     const chores = new VolumeChores({
       prepare: (volume) => hypervisor.prepareVolume(volume),
       confirmPrepared: (volume) => client.volumesPrepared({ session, volumes: [volume] }),
@@ -249,14 +255,17 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       everySeconds: heartbeatSeconds,
       timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
       inventory: () => hypervisor.inventory(),
+      snapshots: () => hypervisor.snapshots(),
       send: async (beat, signal) => {
         const sentAt = this.lease.now();
-        const { consoleLogs = [], consoles = [], removeVolumes = [], prepareVolumes = [], fetchImages = [] } = await client.heartbeat(beat, signal);
+        const answer = await client.heartbeat(beat, signal);
+        const { consoleLogs = [], consoles = [], removeVolumes = [], prepareVolumes = [], removeSnapshots = [], fetchImages = [] } = answer;
         if (!this.lease.renew(sentAt)) return this.checkLease();
         reader.asked(consoleLogs);
         tunnels.asked(consoles);
         chores.askedToRemove(removeVolumes);
         chores.askedToPrepare(prepareVolumes);
+        snapshots.asked(removeSnapshots);
         images.asked(fetchImages);
       },
     });

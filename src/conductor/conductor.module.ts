@@ -25,6 +25,7 @@ import { NotOfferedController } from './not-offered/not-offered.controller.js';
 import { ProfilesModule } from './profiles/profiles.module.js';
 import { QuotasModule } from './quotas/quotas.module.js';
 import { SecurityRulesModule } from './security-rules/security-rules.module.js';
+import { SnapshotsModule } from './snapshots/snapshots.module.js';
 import { TASK_PUBLISHER } from './tasks/task-publisher.token.js';
 import { TasksModule } from './tasks/tasks.module.js';
 import { VirtualMachinesModule } from './virtual-machines/virtual-machines.module.js';
@@ -59,6 +60,7 @@ export class ConductorModule {
         TasksModule,
         VirtualMachinesModule,
         VolumesModule,
+        SnapshotsModule,
         SecurityRulesModule,
         FirewallsModule,
         FloatingIpsModule,

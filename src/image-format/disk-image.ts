@@ -46,6 +46,19 @@ export async function inspectDiskImage(path: string, format: ImageFormat, mostVi
   }
 }
 
+/** Looks at a VM's own disk, which a guest that broke out of its QEMU may have written to. @throws ImageRefusedError */
+export async function inspectOverlay(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
+    const { refusal } = readQcow2(buffer.subarray(0, bytesRead), size, 'on a base');
+    if (refusal !== undefined) throw new ImageRefusedError(refusal);
+  } finally {
+    await file.close();
+  }
+}
+
 export interface FileEnds {
   readonly head: Buffer;
   readonly tail: Buffer;

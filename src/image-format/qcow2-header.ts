@@ -41,18 +41,21 @@ const HARMFUL_EXTENSIONS: ReadonlyMap<number, string> = new Map([
 
 export type Qcow2Reading = { readonly refusal: string } | { readonly refusal?: undefined; readonly virtualBytes: bigint };
 
+/** `on a base`: a disk of Baton's own. Whoever opens it says which base that is, and does not ask the header. */
+export type Qcow2Kind = 'alone' | 'on a base';
+
 /** @param header the first `QCOW2_HEADER_BYTES` of the file, or all of it. */
-export function readQcow2(header: Buffer, fileBytes: number): Qcow2Reading {
-  const refusal = refusalOf(header, BigInt(fileBytes));
+export function readQcow2(header: Buffer, fileBytes: number, kind: Qcow2Kind = 'alone'): Qcow2Reading {
+  const refusal = refusalOf(header, BigInt(fileBytes), kind);
   return refusal === undefined ? { virtualBytes: header.readBigUInt64BE(24) } : { refusal };
 }
 
-function refusalOf(header: Buffer, fileBytes: bigint): string | undefined {
+function refusalOf(header: Buffer, fileBytes: bigint, kind: Qcow2Kind): string | undefined {
   if (header.toString('latin1', 0, 4) !== QCOW2_MAGIC) return 'it is not a qcow2 file';
   if (header.length < VERSION_2_BYTES) return 'its header is cut off';
   const version = header.readUInt32BE(4);
   if (version !== 2 && version !== 3) return `it has qcow version ${version}; only 2 and 3 are supported`;
-  if (header.readBigUInt64BE(8) !== 0n || header.readUInt32BE(16) !== 0) return 'it has a backing file';
+  if (kind === 'alone' && (header.readBigUInt64BE(8) !== 0n || header.readUInt32BE(16) !== 0)) return 'it has a backing file';
   if (header.readUInt32BE(32) !== 0) return 'it is encrypted';
   if (header.readUInt32BE(60) !== 0) return 'it contains snapshots; leave them out with qemu-img convert';
   return refusalOfTables(header, fileBytes) ?? (version === 3 ? refusalOfVersion3(header) : refusalOfExtensions(header, VERSION_2_BYTES));

@@ -20,3 +20,5 @@ export type TaskId = Branded<string, 'TaskId'>;
 export type VmUuid = Branded<string, 'VmUuid'>;
 /** A UUID: the name of a volume's file on its node. */
 export type VolumeUuid = Branded<string, 'VolumeUuid'>;
+/** A UUID: the name of a snapshot's file on its node. */
+export type SnapshotUuid = Branded<string, 'SnapshotUuid'>;

@@ -2,7 +2,7 @@
 import type { ConsoleQuery } from './console.js';
 import type { ConsoleLogQuery } from './console-log.js';
 import type { ImageOrder } from './image.js';
-import type { IncarnationId, VmUuid, VolumeUuid } from './ids.js';
+import type { IncarnationId, SnapshotUuid, VmUuid, VolumeUuid } from './ids.js';
 import type { ObservedState } from './report.js';
 import type { VolumePreparation } from './volume.js';
 
@@ -62,15 +62,19 @@ export interface InventoryItem {
 
 export interface Heartbeat {
   readonly session: number;
-  /** SHA-256 over the sorted inventory. */
+  /** SHA-256 over the sorted inventory and snapshots. */
   readonly inventoryDigest: string;
   /** Present when the digest changed since the last heartbeat that was answered. */
   readonly inventory?: readonly InventoryItem[];
+  /** The snapshots whose files are on the node; with the inventory, from workers that can take any. */
+  readonly snapshots?: readonly SnapshotUuid[];
 }
 
 export interface HeartbeatAnswer {
   /** Volumes whose files on this node shall go; named again until the worker tells that they are gone. */
   readonly removeVolumes?: readonly VolumeUuid[];
+  /** The same for snapshots. */
+  readonly removeSnapshots?: readonly SnapshotUuid[];
   /** Images that this node shall download; named again until their outcome is told. */
   readonly fetchImages?: readonly ImageOrder[];
   /** Volumes to be made of their images; named again until the worker tells that they are there, or why not. */

@@ -6,6 +6,7 @@
  * reports may be repeated and reordered.
  */
 import type { IncarnationId, TaskId, VolumeUuid } from './ids.js';
+import type { SnapshotOutcome } from './snapshot.js';
 
 /** What the worker saw of the VM. `building`: the task was taken up; `failed`: it was given up and undone. */
 export type ObservedState = 'building' | 'running' | 'stopped' | 'hibernated' | 'absent' | 'failed';
@@ -29,6 +30,8 @@ export interface VmReport {
   readonly metadataTokenHash?: string;
   /** The volumes that the domain has, where the task spoke of volumes. */
   readonly volumes?: readonly VolumeUuid[];
+  /** Where the task asked for one. That it could not be taken says nothing against the VM. */
+  readonly snapshot?: SnapshotOutcome;
   /** For `failed`: what went wrong, in words fit for the VM's owner. */
   readonly reason?: string;
   /** For `failed`; workers of the version before do not say it, and then it is the node's. */

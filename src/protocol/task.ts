@@ -4,8 +4,9 @@
  * A task is a level, not an edge: it carries the whole desired state of one VM and a generation. Converging twice is
  * harmless and the newest generation wins, so a message may be lost, repeated, late or out of order.
  */
-import type { IncarnationId, TaskId, VmId, VmUuid } from './ids.js';
+import type { IncarnationId, SnapshotUuid, TaskId, VmId, VmUuid } from './ids.js';
 import type { SecurityRuleSpec } from './security-rule.js';
+import type { SnapshotSpec } from './snapshot.js';
 import type { VolumeSpec } from './volume.js';
 
 /** Raised when a field changes its meaning; new optional fields do not raise it. */
@@ -24,9 +25,15 @@ export interface ImageFile {
   readonly sha256: string;
 }
 
+/** The copy that a snapshot made: only the node that took it has the file. */
+export interface SnapshotDisk {
+  readonly snapshot: SnapshotUuid;
+  readonly format: 'qcow2';
+}
+
 export interface ImageSpec {
   readonly name: string;
-  readonly disk: ImageFile & { readonly format: 'qcow2' | 'raw' };
+  readonly disk: (ImageFile & { readonly format: 'qcow2' | 'raw' }) | SnapshotDisk;
   /** Direct kernel boot, where the image brings its kernel beside the disk. */
   readonly kernel?: ImageFile;
   readonly initrd?: ImageFile;
@@ -56,6 +63,8 @@ export interface VmHardware {
   readonly rules?: readonly SecurityRuleSpec[];
   /** How often its owner has asked for a hard reboot: a domain that was reset less often is reset. */
   readonly resets?: number;
+  /** One that is to be taken; absent as soon as the conductor knows what came of it. */
+  readonly snapshot?: SnapshotSpec;
   /** How often its flavor was changed: a domain that was made before the last time is stopped and made anew. */
   readonly resizes?: number;
   /** Started on another node when its own is lost, so it must not run there without the node's lease. */

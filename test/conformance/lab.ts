@@ -90,6 +90,17 @@ export class Lab {
     });
   }
 
+  async snapshot(): Promise<Json> {
+    const { id } = await this.vm();
+    const body = { name: this.name(), description: 'of the conformance test' };
+    const { snapshot } = await this.call('POST', `/core/virtual-machines/${id}/snapshots`, body);
+    return eventually(async () => {
+      const shown = (await this.call('GET', `/core/snapshots/${snapshot.id}`)).snapshot;
+      expect(shown.status).toBe('SUCCESS');
+      return shown;
+    });
+  }
+
   async profile(): Promise<Json> {
     return (await this.call('POST', '/core/profiles', { name: this.name(), data: { count: '1' } })).profile;
   }

@@ -278,6 +278,27 @@ export const PREPARATIONS: Readonly<Record<string, Preparation>> = {
     const { volume } = await lab.attached();
     return { path: `/core/volume-attachments/${volume.attachments[0].id}`, body: { protected: true }, nullable: OF_VOLUME };
   },
+  'POST /core/virtual-machines/{vm_id}/snapshots': async (lab) => ({
+    path: `${VM}/${(await lab.vm()).id}/snapshots`,
+    body: { name: lab.name(), description: 'd', labels: ['a'] },
+  }),
+  'GET /core/snapshots': async (lab) => (await lab.snapshot(), { path: '/core/snapshots', nullable: UNPAGED }),
+  'GET /core/snapshots/name-availability/{name}': at('/core/snapshots/name-availability/free'),
+  'GET /core/snapshots/{id}': async (lab) => ({
+    path: `/core/snapshots/${(await lab.snapshot()).id}`,
+    nullable: ['custom_image', 'volume_id', 'volume_name'],
+  }),
+  'GET /core/snapshots/{snapshot_id}/events': async (lab) => ({ path: `/core/snapshots/${(await lab.snapshot()).id}/events` }),
+  'POST /core/snapshots/{id}/restore': async (lab) => ({
+    path: `/core/snapshots/${(await lab.snapshot()).id}/restore`,
+    body: { new_vm_name: lab.name() },
+    nullable: OF_NEW_VM,
+  }),
+  'POST /core/snapshots/{snapshot_id}/image': async (lab) => ({
+    path: `/core/snapshots/${(await lab.snapshot()).id}/image`,
+    body: { name: lab.name(), labels: ['a'] },
+  }),
+  'DELETE /core/snapshots/{id}': async (lab) => ({ path: `/core/snapshots/${(await lab.snapshot()).id}` }),
   'POST /core/volumes/{volume_id}/attach-callback': async (lab) => ({
     path: `/core/volumes/${(await lab.volume()).id}/attach-callback`,
     body: CALLBACK,

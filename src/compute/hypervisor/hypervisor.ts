@@ -9,7 +9,7 @@
 import type { Duplex } from 'node:stream';
 import type { ConsoleKind } from '../../protocol/console.js';
 import type { InventoryItem, NodeCapacity } from '../../protocol/node.js';
-import type { IncarnationId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
+import type { IncarnationId, SnapshotUuid, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { FailureCause } from '../../protocol/report.js';
 import type { ImageOrder } from '../../protocol/image.js';
 import type { VmSpec } from '../../protocol/task.js';
@@ -85,6 +85,19 @@ export interface Hypervisor {
 
   /** Removes the file of a volume that no domain has. None there is success too. */
   removeVolume(uuid: VolumeUuid): Promise<void>;
+
+  /**
+   * Copies the root disk as it is at one moment, of a domain that runs or is off, into a file of its own; one that runs
+   * goes on running. A copy that is there is never made anew.
+   * @returns what the copy takes of the node's disk.
+   */
+  takeSnapshot(identity: DomainIdentity, uuid: SnapshotUuid): Promise<{ sizeBytes: number }>;
+
+  /** The snapshots whose copies are on this node, complete. */
+  snapshots(): Promise<readonly SnapshotUuid[]>;
+
+  /** Removes the copy and what there is of one half made. VMs that were made of it keep what they have. */
+  removeSnapshot(uuid: SnapshotUuid): Promise<void>;
 
   /** Powers off and removes domain, disk, address, console log. Nothing left is success too. */
   remove(identity: DomainIdentity): Promise<void>;

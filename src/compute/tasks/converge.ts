@@ -11,6 +11,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { ReportVerdict } from '../../protocol/report.js';
+import type { SnapshotOutcome } from '../../protocol/snapshot.js';
 import type { ConvergeTask, DesiredPower, VmSpec } from '../../protocol/task.js';
 import type { ReportDraft } from '../uplink/reporter.js';
 import { HypervisorError, type Hypervisor } from '../hypervisor/hypervisor.js';
@@ -20,8 +21,8 @@ import type { KnownVm } from './known-vms.js';
 type Step = (visit: Visit) => Promise<'next' | 'ended'>;
 
 const ROADS: Readonly<Record<DesiredPower, readonly Step[]>> = {
-  running: [look, restore, stopOutgrown, updateRunning, prepare, start, reportRunning],
-  stopped: [look, prepareUnlessThere, stop, renewOutgrown, changeNetwork, setVolumes, reportStopped],
+  running: [look, restore, stopOutgrown, updateRunning, prepare, start, takeSnapshot, reportRunning],
+  stopped: [look, prepareUnlessThere, stop, renewOutgrown, changeNetwork, setVolumes, takeSnapshot, reportStopped],
   hibernated: [look, changeNetwork, hibernate, reportHibernated],
   absent: [remove, reportAbsent],
 };
@@ -43,6 +44,7 @@ interface Visit extends ConvergePorts {
   /** What there was when the task was taken up. */
   found?: Awaited<ReturnType<Hypervisor['state']>>;
   fixedIp?: string;
+  snapshot?: SnapshotOutcome;
 }
 
 /** Resolves when the task may be acknowledged. @throws what nobody foresaw: the task shall be delivered again. */
@@ -98,6 +100,7 @@ async function updateRunning(visit: Visit): Promise<'next' | 'ended'> {
   visit.fixedIp = (await persistent(() => hypervisor.define(task, task.spec, newToken()))).fixedIp;
   await setVolumes(visit);
   await persistent(() => hypervisor.reset(task, task.spec.resets ?? 0));
+  await takeSnapshot(visit);
   return await reportRunning(visit);
 }
 
@@ -127,6 +130,23 @@ async function setVolumes({ hypervisor, task }: Visit): Promise<'next'> {
   const { volumes, rootVolume } = task.spec;
   if (volumes !== undefined || rootVolume !== undefined)
     await persistent(() => hypervisor.setVolumes(task, volumes ?? [], rootVolume));
+  return 'next';
+}
+
+/** The VM is none the worse for one that cannot be taken. */
+async function takeSnapshot(visit: Visit): Promise<'next'> {
+  const { hypervisor, task, logger } = visit;
+  const { snapshot } = task.spec;
+  if (snapshot === undefined) return 'next';
+  const { uuid } = snapshot;
+  try {
+    const { sizeBytes } = await persistent(() => hypervisor.takeSnapshot(task, uuid));
+    visit.snapshot = { uuid, sizeBytes };
+  } catch (error) {
+    if (!(error instanceof HypervisorError)) throw error;
+    logger.warn({ vmUuid: task.vmUuid, snapshot: uuid, err: error }, 'a snapshot could not be taken');
+    visit.snapshot = { uuid, problem: error.message };
+  }
   return 'next';
 }
 
@@ -164,11 +184,11 @@ async function remove({ hypervisor, task, known }: Visit): Promise<'next'> {
 }
 
 function reportRunning(visit: Visit): Promise<'ended'> {
-  return conclude(visit, { observed: 'running', ...address(visit), ...volumes(visit) });
+  return conclude(visit, { observed: 'running', ...address(visit), ...volumes(visit), ...snapshot(visit) });
 }
 
 function reportStopped(visit: Visit): Promise<'ended'> {
-  return conclude(visit, { observed: 'stopped', ...address(visit), ...volumes(visit) });
+  return conclude(visit, { observed: 'stopped', ...address(visit), ...volumes(visit), ...snapshot(visit) });
 }
 
 function reportHibernated(visit: Visit): Promise<'ended'> {
@@ -179,7 +199,7 @@ function reportAbsent(visit: Visit): Promise<'ended'> {
   return conclude(visit, { observed: 'absent' });
 }
 
-async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'volumes' | 'reason' | 'cause'>): Promise<'ended'> {
+async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'volumes' | 'snapshot' | 'reason' | 'cause'>): Promise<'ended'> {
   await heed(visit, await visit.report({ ...about(visit.task), ...seen }));
   return 'ended';
 }
@@ -206,6 +226,8 @@ function volumes({ task }: Visit): Pick<ReportDraft, 'volumes'> {
   if (attached === undefined && rootVolume === undefined) return {};
   return { volumes: [...(rootVolume ? [rootVolume] : []), ...(attached ?? [])].map(({ uuid }) => uuid) };
 }
+
+const snapshot = ({ snapshot: outcome }: Visit) => outcome && { snapshot: outcome };
 
 const address = ({ fixedIp }: Visit) => (fixedIp === undefined ? {} : { fixedIp });
 

@@ -12,6 +12,7 @@ import type { ConsoleLogAnswer } from '../../protocol/console-log.js';
 import type { Heartbeat, HeartbeatAnswer, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import type { ImageNewsAnswer, ImageNewsBatch } from '../../protocol/image.js';
 import type { ReportBatch, ReportBatchAnswer } from '../../protocol/report.js';
+import type { RemovedSnapshots } from '../../protocol/snapshot.js';
 import type { PreparedVolumes, RemovedVolumes } from '../../protocol/volume.js';
 
 const CONNECTIONS = 8;
@@ -100,6 +101,10 @@ export class ConductorClient {
 
   async volumesRemoved(removed: RemovedVolumes): Promise<void> {
     await this.post('compute/removed-volumes', removed);
+  }
+
+  async snapshotsRemoved(removed: RemovedSnapshots): Promise<void> {
+    await this.post('compute/removed-snapshots', removed);
   }
 
   tellOfImages(batch: ImageNewsBatch): Promise<ImageNewsAnswer> {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
-import type { VmUuid } from '../../protocol/ids.js';
+import type { SnapshotUuid, VmUuid } from '../../protocol/ids.js';
 import type { Heartbeat, InventoryItem } from '../../protocol/node.js';
 import { ConductorRefusal, ConductorUnreachable } from './conductor-client.js';
 import { HeartbeatLoop } from './heartbeat.js';
@@ -10,6 +10,7 @@ describe('the heartbeat', () => {
   const domain = (): InventoryItem => ({ vmUuid: randomUUID() as VmUuid, incarnationId: 1, state: 'running' });
   let loop: HeartbeatLoop;
   let inventory: () => Promise<readonly InventoryItem[]>;
+  let snapshots: SnapshotUuid[];
   let answer: (beat: Heartbeat) => Promise<void>;
   let beats: Heartbeat[];
   let evictions: Error[];
@@ -22,6 +23,7 @@ describe('the heartbeat', () => {
     problems = [];
     wake = () => undefined;
     inventory = async () => [];
+    snapshots = [];
     answer = async () => undefined;
     const stream = { write: (line: string) => (problems.push((JSON.parse(line) as { problem: string }).problem), wake()) };
     loop = new HeartbeatLoop({
@@ -30,6 +32,7 @@ describe('the heartbeat', () => {
       everySeconds: 0.005,
       timeLimitMs: 100,
       inventory: () => inventory(),
+      snapshots: async () => snapshots,
       send: async (beat) => {
         beats.push(beat);
         wake();
@@ -57,6 +60,16 @@ describe('the heartbeat', () => {
     expect([...beats[0]!.inventory!].map(({ vmUuid }) => vmUuid).sort()).toEqual(domains.map(({ vmUuid }) => vmUuid).sort());
     expect(beats[1]).toEqual({ session: 5, inventoryDigest: beats[0]!.inventoryDigest });
     expect(beats[2]).toEqual(beats[1]);
+  });
+
+  it('tells of the snapshots on the node when they are others than before', async () => {
+    loop.start();
+    await until(() => beats.length >= 2);
+    const uuid = randomUUID() as SnapshotUuid;
+    snapshots = [uuid];
+    await until(() => beats.some((beat) => beat.snapshots?.length === 1));
+    expect(beats[0]!.snapshots).toEqual([]);
+    expect(beats.findLast((beat) => beat.snapshots !== undefined)!.snapshots).toEqual([uuid]);
   });
 
   it('tells the inventory again when it has changed', async () => {

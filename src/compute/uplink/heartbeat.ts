@@ -1,5 +1,5 @@
 /**
- * The sign of life: every few seconds, what domains the node has (only their digest, unless it changed since the last
+ * The sign of life: every few seconds, what domains and snapshots the node has (only their digest, unless it changed since the last
  * answered beat).
  *
  * A beat says that this node can serve, so it is not sent on behalf of a hypervisor that does not answer: the lease
@@ -9,6 +9,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { SnapshotUuid } from '../../protocol/ids.js';
 import type { Heartbeat, InventoryItem } from '../../protocol/node.js';
 import { evictionIn } from './eviction.js';
 
@@ -19,6 +20,7 @@ export interface HeartbeatOptions {
   /** For the inventory and for the beat itself; the lease must outlast both. */
   readonly timeLimitMs: number;
   readonly inventory: () => Promise<readonly InventoryItem[]>;
+  readonly snapshots: () => Promise<readonly SnapshotUuid[]>;
   readonly send: (beat: Heartbeat, signal: AbortSignal) => Promise<void>;
   readonly logger: Logger;
   readonly onEvicted: (reason: Error) => void;
@@ -55,9 +57,10 @@ export class HeartbeatLoop {
   private async beat(): Promise<void> {
     try {
       const inventory = sorted(await this.inventoryInTime());
-      const inventoryDigest = createHash('sha256').update(JSON.stringify(inventory)).digest('hex');
+      const snapshots = [...(await this.options.snapshots())].sort();
+      const inventoryDigest = createHash('sha256').update(JSON.stringify([inventory, snapshots])).digest('hex');
       const changed = inventoryDigest !== this.answeredDigest;
-      const beat = { session: this.options.session, inventoryDigest, ...(changed && { inventory }) };
+      const beat = { session: this.options.session, inventoryDigest, ...(changed && { inventory, snapshots }) };
       await this.options.send(beat, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(this.options.timeLimitMs)]));
       this.answeredDigest = inventoryDigest;
       if (this.failures > 0) this.options.logger.info({ missed: this.failures }, 'the heartbeat is back');

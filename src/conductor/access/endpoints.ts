@@ -131,6 +131,15 @@ export const ENDPOINTS: readonly Row[] = [
   ['DELETE', '/v1/core/volumes/{}/delete-callback', 'volume:update'],
   ['PATCH', '/v1/core/volume-attachments/{}', 'volume:attach'],
 
+  ['GET', '/v1/core/snapshots', 'snapshot:read'],
+  ['GET', '/v1/core/snapshots/name-availability/{}', 'snapshot:read'],
+  ['GET', '/v1/core/snapshots/{}', 'snapshot:read'],
+  ['GET', '/v1/core/snapshots/{}/events', 'snapshot:read'],
+  ...rows(EVERY_FORM, 'POST', '/snapshots', 'snapshot:create'),
+  ['POST', '/v1/core/snapshots/{}/restore', 'snapshot:restore'],
+  ['POST', '/v1/core/snapshots/{}/image', 'image:create'],
+  ['DELETE', '/v1/core/snapshots/{}', 'snapshot:delete'],
+
   ['GET', '/v1/core/firewalls', 'firewall:read'],
   ['GET', '/v1/core/sg-rules-protocols', 'firewall:read'],
   ['GET', '/v1/core/firewalls/{}', 'firewall:read'],

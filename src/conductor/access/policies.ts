@@ -41,6 +41,7 @@ export const POLICIES: readonly Policy[] = [
     permissions: of('callback', 'signing-secret'),
   },
   { id: 8, name: 'VolumeFullAccess', description: 'Volumes.', permissions: of('volume') },
+  { id: 9, name: 'SnapshotFullAccess', description: 'Snapshots, and virtual machines and images made of them.', permissions: [...of('snapshot'), 'image:create'] },
   { id: 10, name: 'FirewallFullAccess', description: 'Firewalls and security rules.', permissions: of('firewall') },
   { id: 11, name: 'ProfileFullAccess', description: 'Profiles.', permissions: of('profile') },
   {

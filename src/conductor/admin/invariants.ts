@@ -3,6 +3,7 @@
  * database, so that work under way is never mistaken for damage.
  */
 import { QUOTA_KINDS } from '../quotas/quota-refusal.js';
+import { SNAPSHOT_INVARIANTS } from './snapshot-invariants.js';
 import { USAGE_INVARIANTS } from './usage-invariants.js';
 import { IMAGE_INVARIANTS } from './image-invariants.js';
 import { VOLUME_INVARIANTS } from './volume-invariants.js';
@@ -21,10 +22,13 @@ export interface Invariant {
 /** Of the node `n`: volumes keep their claim from the first attachment until their file is gone. */
 const VOLUME_SIZES = `(SELECT coalesce(sum(v.size_gib), 0) FROM volume v WHERE v.compute_node_id = n.id AND v.deleted_at IS NULL)`;
 
+/** Snapshots claim what their copy takes, on the node that has it. */
+const SNAPSHOT_SIZES = `(SELECT coalesce(sum(s.claimed_gib), 0) FROM snapshot s WHERE s.compute_node_id = n.id)`;
+
 const CLAIM_SUMS = `
   SELECT n.id, coalesce(sum(i.vcpus) FILTER (WHERE NOT i.hibernated), 0)::int AS vcpus,
          coalesce(sum(i.memory_mib) FILTER (WHERE NOT i.hibernated), 0)::int AS memory_mib,
-         (coalesce(sum(i.disk_gib), 0) + ${VOLUME_SIZES})::int AS disk_gib
+         (coalesce(sum(i.disk_gib), 0) + ${VOLUME_SIZES} + ${SNAPSHOT_SIZES})::int AS disk_gib
     FROM compute_node n LEFT JOIN incarnation i ON i.compute_node_id = n.id AND i.claimed
    GROUP BY n.id`;
 
@@ -74,6 +78,7 @@ const INVENTORY_LAG = 30;
 export const INVARIANTS: readonly Invariant[] = [
   ...IMAGE_INVARIANTS,
   ...VOLUME_INVARIANTS,
+  ...SNAPSHOT_INVARIANTS,
   ...USAGE_INVARIANTS,
   {
     name: 'claims-add-up',

@@ -2,6 +2,7 @@ import { Check, Column, CreateDateColumn, Entity, ForeignKey, Index, PrimaryGene
 import type { ImageId, OrganizationId, RegionId } from '../../protocol/ids.js';
 import type { ImageSpec } from '../../protocol/task.js';
 import { Organization } from '../identity/organization.entity.js';
+import { Snapshot } from '../snapshots/snapshot.entity.js';
 import { Region } from './region.entity.js';
 
 /**
@@ -23,6 +24,7 @@ export type ImageStatus = (typeof IMAGE_STATUSES)[number];
   unique: true,
   where: '"organization_id" IS NULL AND "deleted_at" IS NULL',
 })
+@Index('uq_image_snapshot', ['snapshotId'], { unique: true, where: '"deleted_at" IS NULL' })
 @Index('uq_image_private_name', ['regionId', 'organizationId', 'name'], {
   unique: true,
   where: '"organization_id" IS NOT NULL AND "deleted_at" IS NULL',
@@ -41,6 +43,14 @@ export class Image {
 
   @Column('text')
   name: string;
+
+  /** What it was made of: only there, on the snapshot's node, is its disk, and it is deleted with it. */
+  @Column('int', { nullable: true })
+  @ForeignKey(() => Snapshot)
+  snapshotId: number | null;
+
+  @Column('text', { array: true, default: () => "'{}'" })
+  labels: string[];
 
   /** The distribution, by which the API groups images: `Debian`, `Ubuntu`, … */
   @Column('text')

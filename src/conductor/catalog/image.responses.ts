@@ -156,6 +156,7 @@ export interface ImageRow {
   readonly description: string | null;
   /** A bigint, which the driver gives as text. */
   readonly size_bytes: string;
+  readonly labels: readonly string[];
   readonly created_at: Date;
   readonly region_name: string;
   readonly green_status: GreenStatus;
@@ -192,7 +193,7 @@ export function imageFields(row: ImageRow): ImageFields {
     display_size: displaySize(size),
     description: row.description ?? '',
     is_public: row.organization_id === null,
-    labels: [],
+    labels: row.labels.map((label, index) => ({ id: index + 1, label })),
     flavor_restrictions: { has_flavor_restrictions: false, restriction_type: null, compatible_flavors: [] },
     created_at: apiTime(row.created_at),
     status: row.status,

@@ -13,7 +13,7 @@ import { imagePageOf, type ImageSearch } from './image.requests.js';
 import { imageFields, type ImageFields, type ImageGroup, type ImageRow } from './image.responses.js';
 import { knownRegion } from './region-filter.js';
 
-const COLUMNS = `i.id, i.organization_id, i.name, i.type, i.version, i.description, i.size_bytes, i.created_at,
+const COLUMNS = `i.id, i.organization_id, i.name, i.type, i.version, i.description, i.size_bytes, i.labels, i.created_at,
   r.name AS region_name, r.green_status, i.status, i.problem, i.min_disk_gib,
   (SELECT to_jsonb(t) || jsonb_build_object('node', n.name)
      FROM image_transfer t LEFT JOIN compute_node n ON n.id = t.compute_node_id WHERE t.image_id = i.id) AS transfer`;

@@ -30,6 +30,7 @@ import { Keypair } from '../keypairs/keypair.entity.js';
 import { OrganizationQuota } from '../quotas/organization-quota.entity.js';
 import { SecurityRule } from '../security-rules/security-rule.entity.js';
 import { Profile } from '../profiles/profile.entity.js';
+import { Snapshot } from '../snapshots/snapshot.entity.js';
 import { Task } from '../tasks/task.entity.js';
 import { Incarnation } from '../virtual-machines/incarnation.entity.js';
 import { VirtualMachineKeypair } from '../virtual-machines/virtual-machine-keypair.entity.js';
@@ -63,6 +64,7 @@ export const ENTITIES = [
   VirtualMachineLabel,
   Volume,
   VolumeAttachment,
+  Snapshot,
   FloatingIp,
   Firewall,
   FirewallAttachment,

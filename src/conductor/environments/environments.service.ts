@@ -89,18 +89,19 @@ export class EnvironmentsService {
         [organizationId, id],
       );
       if (environment === undefined) throw notFound('The environment');
-      const [contents] = await transaction.query<[{ virtual_machines: number; volumes: number; firewalls: number; keypairs: number }]>(
+      const [contents] = await transaction.query<[{ virtual_machines: number; volumes: number; snapshots: number; firewalls: number; keypairs: number }]>(
         `SELECT (SELECT count(*)::int FROM virtual_machine WHERE environment_id = $1 AND deleted_at IS NULL) AS virtual_machines,
                 (SELECT count(*)::int FROM volume WHERE environment_id = $1 AND deleted_at IS NULL AND removal_requested_at IS NULL) AS volumes,
+                (SELECT count(*)::int FROM snapshot WHERE environment_id = $1 AND deleted_at IS NULL AND removal_requested_at IS NULL) AS snapshots,
                 (SELECT count(*)::int FROM firewall WHERE environment_id = $1) AS firewalls,
                 (SELECT count(*)::int FROM keypair WHERE environment_id = $1) AS keypairs`,
         [id],
       );
-      if (contents.virtual_machines + contents.volumes + contents.firewalls + contents.keypairs > 0)
+      if (contents.virtual_machines + contents.volumes + contents.snapshots + contents.firewalls + contents.keypairs > 0)
         throw new ApiError(
           405,
           `The environment '${environment.name}' is not empty: virtual machines: ${contents.virtual_machines}, ` +
-            `volumes: ${contents.volumes}, firewalls: ${contents.firewalls}, keypairs: ${contents.keypairs}. Delete them first.`,
+            `volumes: ${contents.volumes}, firewalls: ${contents.firewalls}, keypairs: ${contents.keypairs}, snapshots: ${contents.snapshots}. Delete them first.`,
         );
       await transaction.query('UPDATE environment SET deleted_at = now() WHERE id = $1', [id]);
     });

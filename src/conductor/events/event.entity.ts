@@ -2,11 +2,13 @@ import { Column, Entity, ForeignKey, Index, PrimaryGeneratedColumn } from 'typeo
 import type { OrganizationId, UserId, VmId } from '../../protocol/ids.js';
 import { Organization } from '../identity/organization.entity.js';
 import { UserAccount } from '../identity/user-account.entity.js';
+import { Snapshot } from '../snapshots/snapshot.entity.js';
 import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
 
 /** Something that happened, written in the transaction that made it happen. */
 @Entity()
 @Index(['virtualMachineId', 'id'])
+@Index('idx_event_snapshot', ['snapshotId', 'id'], { where: '"snapshot_id" IS NOT NULL' })
 export class Event {
   @PrimaryGeneratedColumn('identity', { type: 'bigint' })
   id: string;
@@ -18,6 +20,11 @@ export class Event {
   @Column('int', { nullable: true })
   @ForeignKey(() => VirtualMachine)
   virtualMachineId: VmId | null;
+
+  /** Where it happened to a snapshot; it is told of among the events of the VM too. */
+  @Column('int', { nullable: true })
+  @ForeignKey(() => Snapshot)
+  snapshotId: number | null;
 
   /** Who did it; null when the cloud itself did. */
   @Column('int', { nullable: true })

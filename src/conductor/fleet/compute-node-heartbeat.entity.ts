@@ -1,5 +1,5 @@
 import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
-import type { ComputeNodeId } from '../../protocol/ids.js';
+import type { ComputeNodeId, SnapshotUuid } from '../../protocol/ids.js';
 import type { InventoryItem } from '../../protocol/node.js';
 import { ComputeNode } from './compute-node.entity.js';
 
@@ -18,4 +18,8 @@ export class ComputeNodeHeartbeat {
 
   @Column('jsonb')
   inventory: InventoryItem[];
+
+  /** Of which the node has the files. */
+  @Column('jsonb', { default: [] })
+  snapshots: SnapshotUuid[];
 }

@@ -15,9 +15,18 @@ import { keyIn } from '../identity/api-key.strategy.js';
 import { Caller, type NodePrincipal } from '../identity/principal.js';
 import { ImageFetches } from '../images/image-fetches.js';
 import { Reports } from '../tasks/reports.js';
+import { SnapshotRemovals } from '../snapshots/snapshot-removals.js';
 import { VolumePreparations } from '../volumes/volume-preparations.js';
 import { VolumeRemovals } from '../volumes/volume-removals.js';
-import { HeartbeatBody, ImageNewsBatchBody, PreparedVolumesBody, RegisterBody, RemovedVolumesBody, ReportBatchBody } from './compute.dto.js';
+import {
+  HeartbeatBody,
+  ImageNewsBatchBody,
+  PreparedVolumesBody,
+  RegisterBody,
+  RemovedSnapshotsBody,
+  RemovedVolumesBody,
+  ReportBatchBody,
+} from './compute.dto.js';
 import { Heartbeats } from './heartbeats.js';
 import { ImageFiles } from './image-files.js';
 import { NodeKeyGuard } from './node-key.strategy.js';
@@ -35,6 +44,7 @@ export class ComputeController {
     private readonly volumePreparations: VolumePreparations,
     private readonly imageFetches: ImageFetches,
     private readonly volumeRemovals: VolumeRemovals,
+    private readonly snapshotRemovals: SnapshotRemovals,
     private readonly consoleLogs: ConsoleLogs,
     private readonly consoles: ConsoleSessions,
   ) {}
@@ -51,14 +61,15 @@ export class ComputeController {
   async heartbeat(@Body() body: HeartbeatBody, @Caller() node: NodePrincipal): Promise<HeartbeatAnswer> {
     refuseOldSession(node, body.session);
     await this.heartbeats.beat(node.nodeId, body);
-    const [consoleLogs, consoles, removeVolumes, prepareVolumes, fetchImages] = await Promise.all([
+    const [consoleLogs, consoles, removeVolumes, prepareVolumes, removeSnapshots, fetchImages] = await Promise.all([
       this.consoleLogs.open(node.nodeId),
       this.consoles.asked(node.nodeId),
       this.volumeRemovals.askedOf(node.nodeId),
       this.volumePreparations.askedOf(node.nodeId),
+      this.snapshotRemovals.askedOf(node.nodeId),
       this.imageFetches.askedOf(node.nodeId),
     ]);
-    return { consoleLogs, consoles, removeVolumes, prepareVolumes, fetchImages };
+    return { consoleLogs, consoles, removeVolumes, prepareVolumes, removeSnapshots, fetchImages };
   }
 
   @Post('reports')
@@ -73,6 +84,14 @@ export class ComputeController {
   async volumesRemoved(@Body() body: RemovedVolumesBody, @Caller() node: NodePrincipal): Promise<{ status: true }> {
     refuseOldSession(node, body.session);
     await this.volumeRemovals.confirm(node.nodeId, body.volumes);
+    return { status: true };
+  }
+
+  @Post('removed-snapshots')
+  @UseGuards(NodeKeyGuard)
+  async snapshotsRemoved(@Body() body: RemovedSnapshotsBody, @Caller() node: NodePrincipal): Promise<{ status: true }> {
+    refuseOldSession(node, body.session);
+    await this.snapshotRemovals.confirm(node.nodeId, body.snapshots);
     return { status: true };
   }
 

@@ -17,7 +17,7 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
-import type { ImageId, IncarnationId, TaskId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
+import type { ImageId, IncarnationId, SnapshotUuid, TaskId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { ImageNews, ImageNewsBatch } from '../../protocol/image.js';
 import type {
   GpuInventory,
@@ -27,6 +27,7 @@ import type {
   RegisterRequest,
 } from '../../protocol/node.js';
 import type { FailureCause, ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
+import type { RemovedSnapshots, SnapshotOutcome } from '../../protocol/snapshot.js';
 import type { PreparedVolume, PreparedVolumes, RemovedVolumes } from '../../protocol/volume.js';
 import { IsPlainText } from '../http/plain-text.js';
 
@@ -131,6 +132,28 @@ export class HeartbeatBody implements Heartbeat {
   @ValidateNested({ each: true })
   @Type(() => InventoryItemBody)
   inventory?: InventoryItemBody[];
+
+  @IsOptional()
+  @IsArray()
+  @ArrayMaxSize(10_000)
+  @IsUUID(undefined, { each: true })
+  snapshots?: SnapshotUuid[];
+}
+
+class SnapshotOutcomeBody {
+  @IsUUID()
+  uuid: SnapshotUuid;
+
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(Number.MAX_SAFE_INTEGER)
+  sizeBytes?: number;
+
+  @IsOptional()
+  @Transform(({ value }) => fitted(value))
+  @IsString()
+  problem?: string;
 }
 
 class VmReportBody implements VmReport {
@@ -171,6 +194,11 @@ class VmReportBody implements VmReport {
   volumes?: VolumeUuid[];
 
   @IsOptional()
+  @ValidateNested()
+  @Type(() => SnapshotOutcomeBody)
+  snapshot?: SnapshotOutcome;
+
+  @IsOptional()
   @Transform(({ value }) => fitted(value))
   @IsString()
   reason?: string;
@@ -188,6 +216,16 @@ export class RemovedVolumesBody implements RemovedVolumes {
   @ArrayMaxSize(1000)
   @IsUUID(undefined, { each: true })
   volumes: VolumeUuid[];
+}
+
+export class RemovedSnapshotsBody implements RemovedSnapshots {
+  @IsInt()
+  session: number;
+
+  @IsArray()
+  @ArrayMaxSize(1000)
+  @IsUUID(undefined, { each: true })
+  snapshots: SnapshotUuid[];
 }
 
 class PreparedVolumeBody implements PreparedVolume {

@@ -29,9 +29,9 @@ export class Heartbeats {
       return await this.gathering.written;
     }
     await this.dataSource.query(
-      `UPDATE compute_node_heartbeat SET beat_at = clock_timestamp(), inventory_digest = $2, inventory = $3
+      `UPDATE compute_node_heartbeat SET beat_at = clock_timestamp(), inventory_digest = $2, inventory = $3, snapshots = $4
         WHERE compute_node_id = $1`,
-      [nodeId, heartbeat.inventoryDigest, JSON.stringify(heartbeat.inventory)],
+      [nodeId, heartbeat.inventoryDigest, JSON.stringify(heartbeat.inventory), JSON.stringify(heartbeat.snapshots ?? [])],
     );
   }
 

@@ -16,6 +16,8 @@ export interface PlacementRequest {
   readonly diskGib: number;
   readonly gpu?: GpuSpec;
   readonly count: number;
+  /** The only node that has what the VM is to be made of. */
+  readonly home?: ComputeNodeId | undefined;
   /** Nodes where this VM has already failed to start. */
   readonly excludedNodes?: ReadonlySet<ComputeNodeId>;
 }

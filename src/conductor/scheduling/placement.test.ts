@@ -80,7 +80,7 @@ describe('placement', () => {
     >;
     const steps = explanation.steps.map(({ filter, removed, left }) => `${filter} -${removed} =${left}`);
     expect(steps).toEqual(
-      ['region -0 =3', 'up -1 =2', 'draining -0 =2', 'excluded -0 =2', 'gpu -0 =2', 'cpu -1 =1'].concat(
+      ['region -0 =3', 'home -0 =3', 'up -1 =2', 'draining -0 =2', 'excluded -0 =2', 'gpu -0 =2', 'cpu -1 =1'].concat(
         ['memory -0 =1', 'disk -0 =1'],
       ),
     );

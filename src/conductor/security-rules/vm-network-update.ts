@@ -11,6 +11,7 @@ import type { EntityManager } from 'typeorm';
 import type { OrganizationId, UserId, VmId } from '../../protocol/ids.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { VmStatus } from '../virtual-machines/vm-status.js';
+import { beingSnapshotted } from '../virtual-machines/vm-wishes.js';
 
 export interface LockedVm {
   readonly id: VmId;
@@ -21,6 +22,7 @@ export interface LockedVm {
   readonly generation: number;
   /** It has a place on a node; without one, nothing is sent. */
   readonly placed: boolean;
+  readonly is_snapshotting: boolean;
 }
 
 /** The VMs that are there, in the order of ids, locked until the end of the transaction. */
@@ -35,7 +37,7 @@ export async function lockVms(
   );
   // By a statement of its own: what the one that waited for the lock joins would be as it was before.
   return await transaction.query<LockedVm[]>(
-    `SELECT vm.id, vm.name, vm.environment_id, e.region_id, vm.status, vm.generation,
+    `SELECT vm.id, vm.name, vm.environment_id, e.region_id, vm.status, vm.generation, vm.hardware ? 'snapshot' AS is_snapshotting,
             EXISTS (SELECT 1 FROM incarnation i WHERE i.virtual_machine_id = vm.id AND i.ended_at IS NULL) AS placed
        FROM virtual_machine vm JOIN environment e ON e.id = vm.environment_id
       WHERE vm.id = ANY($1) ORDER BY vm.id`,
@@ -43,11 +45,12 @@ export async function lockVms(
   );
 }
 
-/** @throws ApiError 404; 400 when it is on its way out. */
+/** @throws ApiError 404; 400 when it is on its way out, or a snapshot of it is being taken. */
 export async function lockVm(transaction: EntityManager, organizationId: OrganizationId, id: VmId): Promise<LockedVm> {
   const [vm] = await lockVms(transaction, organizationId, [id]);
   if (vm === undefined) throw notFound('The virtual machine');
   if (vm.status === 'DELETING') throw badRequest(`${vm.name} is being deleted; its network cannot be changed any more.`);
+  if (vm.is_snapshotting) throw beingSnapshotted(vm.name);
   return vm;
 }
 

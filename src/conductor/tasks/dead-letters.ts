@@ -9,6 +9,7 @@ import type { OrganizationId, VmId } from '../../protocol/ids.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import type { Observed, VmStatus } from '../virtual-machines/vm-status.js';
 import { writeStatusChanges } from '../virtual-machines/vm-status-changes.js';
+import { settleSnapshots } from '../snapshots/snapshot-reports.js';
 import { TASK_PUBLISHER } from './task-publisher.token.js';
 
 const FAULT = 'The compute node could not carry out what was asked of it. Delete the virtual machine and try again.';
@@ -84,6 +85,7 @@ export class DeadLetters implements OnModuleInit, OnModuleDestroy {
           hasCallback: vm.has_callback,
         },
       ]);
+      await settleSnapshots(transaction, [{ vmId: vm.id, generation, outcome: undefined, over: true, fault: FAULT }]);
       return vm.has_callback;
     });
     if (callback) this.deliverer.wake();

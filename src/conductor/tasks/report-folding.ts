@@ -5,6 +5,7 @@
 import type { TaskId, VolumeUuid } from '../../protocol/ids.js';
 import type { FailureCause, ObservedState, ReportVerdict, VmReport } from '../../protocol/report.js';
 import type { DesiredPower } from '../../protocol/task.js';
+import type { SnapshotOutcome } from '../../protocol/snapshot.js';
 import { deriveStatus, type Observed, type Operation, type VmStatus } from '../virtual-machines/vm-status.js';
 
 /** On how many nodes a VM is tried before it is given up. */
@@ -33,6 +34,8 @@ export interface ReportedVm {
   readonly failure: string | null;
   /** What volumes a report has seen in the domain, and of which generation it spoke. */
   readonly seenVolumes?: { readonly generation: number; readonly volumes: readonly VolumeUuid[] } | undefined;
+  /** What came of a snapshot that was asked for. */
+  readonly snapshot?: SnapshotOutcome | undefined;
   /** The incarnation is over and its claim released. */
   readonly ended: boolean;
   /** The task whose end the last report told of; those of older generations end with it. */
@@ -68,6 +71,7 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
       metadataTokenHash: report.metadataTokenHash ?? vm.metadataTokenHash,
       lastSequence: report.sequence,
       seenVolumes: report.volumes === undefined ? vm.seenVolumes : { generation: report.generation, volumes: report.volumes },
+      snapshot: report.snapshot ?? vm.snapshot,
       // A first start that failed was undone by the worker, and keeps its claim until another node has been found; a VM that had run keeps its disk and its place.
       ended: status === 'DELETED' || (startFailed && !elsewhere),
       concluded:

@@ -14,6 +14,7 @@ import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import type { Observed, Operation, VmStatus } from '../virtual-machines/vm-status.js';
 import { writeStatusChanges, type StatusChange } from '../virtual-machines/vm-status-changes.js';
+import { settleSnapshots, type SnapshotEnd } from '../snapshots/snapshot-reports.js';
 import { settleAttachments, type AttachmentNews } from '../volumes/attachment-reports.js';
 import { foldReport, type ReportedVm } from './report-folding.js';
 
@@ -37,6 +38,8 @@ interface ReportedRow {
   readonly has_volumes: boolean;
   readonly attempt: number;
   readonly failure: string | null;
+  /** One is to be taken. */
+  readonly has_snapshot: boolean;
 }
 
 /** A status that the VM went through while the batch was folded. */
@@ -51,7 +54,8 @@ const LOCK = new PreparedStatement<ReportedRow>(
   `
   SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.operation, vm.generation, vm.observed,
          vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
-         vm.callback_url IS NOT NULL AS has_callback, vm.hardware ?| ARRAY['volumes', 'rootVolume'] AS has_volumes, i.attempt, i.failure
+         vm.callback_url IS NOT NULL AS has_callback, vm.hardware ?| ARRAY['volumes', 'rootVolume'] AS has_volumes,
+         vm.hardware ? 'snapshot' AS has_snapshot, i.attempt, i.failure
     FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
    WHERE i.id = ANY($1) AND i.compute_node_id = $2 AND i.ended_at IS NULL
    ORDER BY vm.id FOR UPDATE OF vm, i`,
@@ -132,8 +136,9 @@ export class Reports {
       await nothingLeft(transaction, nodeId, reports.filter((_, index) => folded.verdicts[index] === 'ended'));
       const volumeCallbacks = await settleAttachments(transaction, attachmentNews(folded.changed));
       const changes = statusChanges(folded.steps);
-      callbacks = volumeCallbacks || changes.some((change) => change.hasCallback);
       await writeStatusChanges(transaction, changes);
+      const told = await settleSnapshots(transaction, snapshotEnds(folded.changed));
+      callbacks = told || volumeCallbacks || changes.some((change) => change.hasCallback);
       undone = [...folded.changed.values()].some((vm) => vm.observed === 'undone');
       return folded.verdicts;
     });
@@ -213,6 +218,18 @@ const attachmentNews = (changed: ReadonlyMap<ReportedRow, ReportedVm>): Attachme
   [...changed]
     .filter(([row]) => row.has_volumes)
     .map(([row, vm]) => ({ vmId: row.vm_id, ended: vm.ended, seen: vm.seenVolumes }));
+
+const snapshotEnds = (changed: ReadonlyMap<ReportedRow, ReportedVm>): SnapshotEnd[] =>
+  [...changed]
+    .filter(([row]) => row.has_snapshot)
+    .map(([row, vm]) => ({
+      vmId: row.vm_id,
+      // Of a VM that is gone no later wish is left.
+      generation: vm.ended ? vm.generation : vm.observedGeneration,
+      outcome: vm.snapshot,
+      over: vm.ended || vm.observed !== 'building',
+      fault: vm.fault,
+    }));
 
 const statusChanges = (steps: readonly Step[]): StatusChange[] =>
   steps

@@ -20,6 +20,8 @@ const BATCH = 256;
 const POLL_MS = 1_000;
 /** How long a relay may take to publish a batch before another may take it over. */
 const LEASE_SECONDS = 5;
+/** What a worker may take to copy a disk: a task that asks for it is not published again before. */
+const SNAPSHOT_SECONDS = 30 * 60;
 /** Wait before a task that could not be published is tried again: the broker or the node's queue is away. */
 const RETRY_SECONDS = 1;
 
@@ -111,16 +113,18 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
     const tasks = await LEASE.run(this.dataSource, []);
     if (tasks.length === 0) return 0;
     const published: TaskId[] = [];
+    const long: TaskId[] = [];
     const kept = new Map<string, TaskId[]>();
     await Promise.all(
       tasks.map(async (task) => {
         const problem = await this.publish(task);
-        if (problem === undefined) published.push(task.id);
+        if (problem === undefined) (task.hardware.snapshot === undefined ? published : long).push(task.id);
         else kept.set(problem, [...(kept.get(problem) ?? []), task.id]);
       }),
     );
     if (published.length > 0)
       await PUBLISHED.run(this.dataSource, [published, this.config.taskDeadlineSeconds]);
+    if (long.length > 0) await PUBLISHED.run(this.dataSource, [long, Math.max(SNAPSHOT_SECONDS, this.config.taskDeadlineSeconds)]);
     for (const [problem, ids] of kept)
       await this.dataSource.query(
         `UPDATE task SET available_at = now() + make_interval(secs => $2), last_error = $3

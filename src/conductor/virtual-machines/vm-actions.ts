@@ -19,7 +19,7 @@ import { hasGivenUp, takeBack, withoutFloatingIp } from './vm-hibernation.js';
 import { VmQueries } from './vm-queries.js';
 import { takeFlavor } from './vm-resizing.js';
 import { ACTIONS, desiredPowerFor, isAllowed, type VmAction } from './vm-status.js';
-import { lockVms, writeWishes, type LockedVm, type VmSelector, type Wish } from './vm-wishes.js';
+import { beingSnapshotted, lockVms, writeWishes, type LockedVm, type VmSelector, type Wish } from './vm-wishes.js';
 
 /** What an action needs to know beside the VM. */
 export interface ActionDetails {
@@ -123,6 +123,7 @@ async function attemptAction(
 }
 
 function refusalOf(action: VmAction, vm: LockedVm): ApiError | undefined {
+  if (vm.hardware.snapshot !== undefined) return beingSnapshotted(vm.name);
   const placed = vm.incarnation_id !== null;
   if (vm.node_stops_vms && (action === 'start' || action === 'hibernate-restore'))
     return new ApiError(

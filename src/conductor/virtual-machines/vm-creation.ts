@@ -74,13 +74,23 @@ export class VmCreation {
     idempotent?: IdempotentRequest,
   ): Promise<CreateInstancesResponse> {
     if (payload.callback_url !== undefined) this.egress.checkUrl(payload.callback_url);
+    return await this.createResolved(principal, payload, () => this.requests.resolve(principal.organizationId, payload), idempotent);
+  }
+
+  /** @param resolve run anew at each attempt: what was there a moment ago may be gone. */
+  async createResolved(
+    principal: Principal,
+    payload: CreateInstancesPayload,
+    resolve: () => Promise<ResolvedRequest>,
+    idempotent?: IdempotentRequest,
+  ): Promise<CreateInstancesResponse> {
     const remembered = async (): Promise<CreateInstancesResponse | undefined> =>
       idempotent && (await this.idempotency.firstAnswer<CreateInstancesResponse>(principal.organizationId, idempotent));
     const first = await remembered();
     if (first !== undefined) return first;
     for (let attempt = 1; ; attempt++) {
       try {
-        const resolved = await this.requests.resolve(principal.organizationId, payload);
+        const resolved = await resolve();
         const placed = await this.place(resolved, attempt > 1);
         return await this.insert(principal, payload, resolved, placed, idempotent);
       } catch (error) {
@@ -209,7 +219,7 @@ async function freeAddresses(transaction: EntityManager, { environment, names }:
   return addresses;
 }
 
-function placementRequest({ environment, flavor, names, bootVolume }: ResolvedRequest): PlacementRequest {
+function placementRequest({ environment, flavor, image, names, bootVolume }: ResolvedRequest): PlacementRequest {
   return {
     regionId: environment.region_id,
     regionName: environment.region,
@@ -219,6 +229,7 @@ function placementRequest({ environment, flavor, names, bootVolume }: ResolvedRe
     diskGib: bootVolume === null ? flavor.disk : 0,
     gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
     count: names.length,
+    home: image.snapshot?.node,
   };
 }
 
@@ -280,6 +291,7 @@ function assemble(
       flavor,
       image_name: image.name,
       key_names: keys.map((key) => key.name),
+      is_snapshotting: false,
       volume_attachments: rootVolume === undefined ? [] : [shownRootVolume(rootVolume, createdAt)],
       labels,
     });
@@ -318,6 +330,7 @@ function assemble(
       userId: principal.userId,
       flavorId: flavor.id,
       imageId: image.id,
+      snapshotId: image.snapshot?.id ?? null,
       userData: payload.user_data ?? null,
       callbackUrl,
       portRandomization: payload.enable_port_randomization ?? true,

@@ -55,6 +55,8 @@ export interface VmInsertion {
   readonly userId: UserId;
   readonly flavorId: number;
   readonly imageId: number;
+  /** That the VMs' disks are made of. */
+  readonly snapshotId: number | null;
   readonly userData: string | null;
   readonly callbackUrl: string | null;
   readonly portRandomization: boolean;
@@ -95,8 +97,11 @@ const INSERT = new PreparedStatement(
     RETURNING g.compute_node_id
   ), living AS (
     SELECT id FROM environment WHERE id = ANY($6) AND deleted_at IS NULL FOR KEY SHARE
+  ), kept AS (
+    SELECT id FROM snapshot WHERE id = ANY($8) AND removal_requested_at IS NULL FOR KEY SHARE
   ), judged AS (
     SELECT assert_claimed(cardinality($6::int[]), (SELECT count(*) FROM living), 'environments')
+       AND assert_claimed(cardinality($8::int[]), (SELECT count(*) FROM kept), 'snapshots')
        AND assert_claimed((SELECT count(*) FROM node_claim), (SELECT count(*) FROM claimed), 'nodes')
        AND assert_claimed((SELECT count(*) FROM gpu_claim), (SELECT count(*) FROM claimed_gpu), 'GPU pools') AS granted
   ), vm AS (
@@ -175,6 +180,8 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
     // Against an environment that is deleted at this very moment.
     [...new Set(insertions.map(({ environmentId }) => environmentId))],
     JSON.stringify(profiles),
+    // Against a snapshot that is deleted at this very moment.
+    [...new Set(insertions.flatMap(({ snapshotId }) => snapshotId ?? []))],
   ]);
 }
 

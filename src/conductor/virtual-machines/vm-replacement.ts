@@ -43,6 +43,8 @@ interface UndoneVm extends Relocatable {
   readonly node: string;
   /** Where this life of the VM has failed. */
   readonly failed_nodes: ComputeNodeId[];
+  /** The only node that has the snapshot that it is to be made of. */
+  readonly home: ComputeNodeId | null;
 }
 
 const LOCK = `
@@ -50,7 +52,8 @@ const LOCK = `
          r.id AS region_id, r.name AS region, i.id AS incarnation_id, i.compute_node_id, i.attempt,
          coalesce(i.failure, '') AS failure, n.name AS node,
          ARRAY(SELECT f.compute_node_id FROM incarnation f
-                WHERE f.virtual_machine_id = vm.id ORDER BY f.id DESC LIMIT i.attempt) AS failed_nodes
+                WHERE f.virtual_machine_id = vm.id ORDER BY f.id DESC LIMIT i.attempt) AS failed_nodes,
+         (SELECT s.compute_node_id FROM snapshot s WHERE s.uuid = (vm.hardware->'image'->'disk'->>'snapshot')::uuid) AS home
     FROM virtual_machine vm
     JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL
     JOIN compute_node n ON n.id = i.compute_node_id
@@ -145,6 +148,7 @@ export class VmReplacement implements OnModuleInit, OnModuleDestroy {
         diskGib,
         ...(gpu !== undefined && { gpu }),
         count: 1,
+        home: vm.home ?? undefined,
         excludedNodes: new Set(vm.failed_nodes),
       },
       { policy: this.config.placementPolicy, random: Math.random },

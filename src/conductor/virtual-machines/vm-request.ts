@@ -15,7 +15,8 @@ import type { EnvironmentFacts, FlavorFacts } from './vm-view.js';
 import { memorableName, namesFor } from './vm-names.js';
 
 export interface KeyFacts {
-  readonly id: number;
+  /** Null where the keypair is gone, and a VM that had it is made anew. */
+  readonly id: number | null;
   readonly name: string;
   readonly public_key: string;
 }
@@ -32,12 +33,23 @@ export interface BootVolumeFacts {
   readonly compute_node_id: ComputeNodeId;
 }
 
+export interface SnapshotFacts {
+  readonly id: number;
+  readonly node: ComputeNodeId;
+}
+
 /** A creation request with every name resolved. */
 export interface ResolvedRequest {
   readonly environment: EnvironmentFacts & { readonly region_id: RegionId };
   /** `auto_recover`: the flavor wants it, or the organization. */
   readonly flavor: FlavorFacts & { readonly auto_recover: boolean };
-  readonly image: { readonly id: number; readonly name: string; readonly files: Omit<ImageSpec, 'name'> };
+  readonly image: {
+    readonly id: number;
+    readonly name: string;
+    readonly files: Omit<ImageSpec, 'name'>;
+    /** That it was made of, and where alone it is. */
+    readonly snapshot: SnapshotFacts | null;
+  };
   /** An existing volume to boot from. */
   readonly bootVolume: BootVolumeFacts | null;
   readonly keys: readonly KeyFacts[];
@@ -77,7 +89,8 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
                                    f.auto_recover OR (SELECT o.auto_recover FROM organization o WHERE o.id = $1))
             FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3 AND f.custom = $8) AS flavor,
          (SELECT to_json(boot_volume) FROM boot_volume) AS boot_volume,
-         (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files, 'status', i.status, 'min_disk', i.min_disk_gib)
+         (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files, 'status', i.status, 'min_disk', i.min_disk_gib,
+                   'snapshot', (SELECT json_build_object('id', s.id, 'node', s.compute_node_id) FROM snapshot s WHERE s.id = i.snapshot_id))
             FROM image i WHERE i.id = coalesce((SELECT image_id FROM boot_volume), (SELECT id FROM named_image))) AS image,
          (SELECT json_agg(json_build_object('id', k.id, 'name', k.name, 'public_key', k.public_key))
             FROM keypair k, environment WHERE k.environment_id = environment.id AND k.name = ANY($5)) AS keys,

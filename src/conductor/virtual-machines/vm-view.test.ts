@@ -25,6 +25,7 @@ const ROW: VmRow = {
   image_name: 'debian',
   key_names: ['first', 'second'],
   volume_attachments: [],
+  is_snapshotting: false,
   labels: ['a'],
 };
 

@@ -55,6 +55,7 @@ export interface VmRow {
   readonly key_names: readonly string[];
   readonly labels: readonly string[];
   readonly volume_attachments: readonly VmAttachmentRow[];
+  readonly is_snapshotting: boolean;
 }
 
 /** Everything `renderVm` needs, to be followed by a WHERE clause over `vm`, `e` (environment) and `r` (region). */
@@ -83,6 +84,7 @@ export const SELECT_VM = `
            AS key_names,
          ARRAY(SELECT l.label FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id ORDER BY l.label)
            AS labels,
+         vm.hardware ? 'snapshot' AS is_snapshotting,
          ${SELECT_VM_ATTACHMENTS} AS volume_attachments
     FROM virtual_machine vm
     JOIN environment e ON e.id = vm.environment_id
@@ -136,11 +138,11 @@ export function renderVm(vm: VmRow): InstanceFields {
     contract_id: null,
     cluster_id: null,
     locked: false,
-    is_snapshotting: false,
+    is_snapshotting: vm.is_snapshotting,
     created_at: apiTime(vm.created_at),
     uuid: vm.uuid,
     fault: vm.fault,
     reachable_at: vm.reachable_at === null ? null : apiTime(vm.reachable_at),
-    allowed_actions: allowedActions(vm.status, vm.placed),
+    allowed_actions: vm.is_snapshotting ? [] : allowedActions(vm.status, vm.placed),
   };
 }

@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import type { ComputeNodeId, EnvironmentId, IncarnationId, OrganizationId, RegionId, TaskId, UserId, VmId } from '../../protocol/ids.js';
 import type { DesiredPower, VmHardware } from '../../protocol/task.js';
+import { badRequest, type ApiError } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
 import { deriveStatus, type Observed, type Operation, type VmStatus } from './vm-status.js';
 import { writeStatusChanges } from './vm-status-changes.js';
@@ -92,6 +93,10 @@ const WRITE = `
   )
   INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
   SELECT task_id, compute_node_id, vm_id, incarnation_id, generation FROM w WHERE NOT gone`;
+
+/** Nothing else may be asked of a VM meanwhile. */
+export const beingSnapshotted = (name: string): ApiError =>
+  badRequest(`A snapshot of ${name} is being taken. Try again when it is complete.`);
 
 /** The VMs as they are, and as they stay until the transaction ends. */
 export async function lockVms(transaction: EntityManager, principal: Principal, selector: VmSelector): Promise<LockedVm[]> {

@@ -14,7 +14,7 @@ import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import type { VmStatus } from '../virtual-machines/vm-status.js';
-import { lockVms, type LockedVm, type VmSelector } from '../virtual-machines/vm-wishes.js';
+import { beingSnapshotted, lockVms, type LockedVm, type VmSelector } from '../virtual-machines/vm-wishes.js';
 import { LabelActionResponse, type AffectedInstance } from '../virtual-machines/vm.responses.js';
 import { renewVmVolumes } from './vm-volumes-update.js';
 import type { AttachmentStatus } from './volume-attachment.entity.js';
@@ -225,6 +225,7 @@ async function lockVm(transaction: EntityManager, principal: Principal, selector
   if (vm === undefined) throw notFound('The virtual machine');
   if (second !== undefined)
     throw badRequest(`${vm.name} and ${second.name} carry this label, and a volume can be with one virtual machine only. Name the one.`);
+  if (vm.hardware.snapshot !== undefined) throw beingSnapshotted(vm.name);
   requireStatus(vm, states);
   return vm;
 }

@@ -45,6 +45,7 @@ interface ImageFacts {
   readonly name: string;
   readonly status: ImageStatus;
   readonly min_disk_gib: number;
+  readonly of_snapshot: boolean;
 }
 
 @Injectable()
@@ -219,7 +220,7 @@ export class VolumesService {
 
   private async image(transaction: EntityManager, organizationId: OrganizationId, region: RegionId, id: number): Promise<ImageFacts> {
     const [image] = await transaction.query<ImageFacts[]>(
-      `SELECT id, name, status, min_disk_gib FROM image
+      `SELECT id, name, status, min_disk_gib, snapshot_id IS NOT NULL AS of_snapshot FROM image
         WHERE id = $1 AND region_id = $2 AND deleted_at IS NULL AND (organization_id = $3 OR organization_id IS NULL) FOR KEY SHARE`,
       [id, region, organizationId],
     );
@@ -238,8 +239,10 @@ export class VolumesService {
   }
 }
 
-function refuseUnusable({ id, name, status, min_disk_gib }: ImageFacts, sizeGib: number): void {
+function refuseUnusable({ id, name, status, min_disk_gib, of_snapshot }: ImageFacts, sizeGib: number): void {
   if (status !== 'available')
     throw badRequest(`The image '${name}' cannot be used: its status is ${status}. GET /v1/core/images/${id} says why.`);
+  if (of_snapshot)
+    throw badRequest(`The image '${name}' is of a snapshot, which only its node has. Create a virtual machine of it with create_bootable_volume instead.`);
   if (sizeGib < min_disk_gib) throw badRequest(`The image '${name}' needs a volume of at least ${min_disk_gib} GiB.`);
 }

@@ -106,6 +106,11 @@ export function loadLibvirt() {
     virDomainDetachDeviceFlags: bind('virDomainDetachDeviceFlags', 'int', [pointer, text, 'uint']),
     virDomainOpenGraphicsFD: bind('virDomainOpenGraphicsFD', 'int', [pointer, 'uint', 'uint']),
     virDomainBlockResize: bind('virDomainBlockResize', 'int', [pointer, text, 'uint64', 'uint']),
+    virDomainBackupBegin: bind('virDomainBackupBegin', 'int', [pointer, text, text, 'uint']),
+    virDomainBackupGetXMLDesc: bind('virDomainBackupGetXMLDesc', ownedString, [pointer, 'uint']),
+    virDomainAbortJob: bind('virDomainAbortJob', 'int', [pointer]),
+    virDomainGetJobStats: bind('virDomainGetJobStats', 'int', [pointer, outInt, outPointer, outInt, 'uint']),
+    virTypedParamsFree: bind('virTypedParamsFree', 'void', [pointer, 'int']),
     virDomainFree: bind('virDomainFree', 'int', [pointer]),
 
     virNetworkLookupByName: bind('virNetworkLookupByName', pointer, [pointer, text]),

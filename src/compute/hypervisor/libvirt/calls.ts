@@ -22,7 +22,10 @@ const UNDEFINE_MANAGED_SAVE_SNAPSHOTS_NVRAM_CHECKPOINTS = 1 | 2 | 4 | 16;
 const SHUTDOWN_ACPI = 1;
 const FIRST_DISPLAY = 0;
 const NETWORK_UPDATE = { add: 3, remove: 2, section: 4, liveAndConfig: 3 } as const;
-const LIBVIRT_NO_SUCH = { domain: 42, network: 43 } as const;
+const LIBVIRT_NO_SUCH = { domain: 42, network: 43, backup: 104 } as const;
+const INVALID_OPERATION = 55;
+const STATS_OF_COMPLETED_JOB = 1;
+const JOB_COMPLETED = 3;
 const UUID_BUFFER_BYTES = 37;
 
 export interface DomainRecord {
@@ -136,6 +139,24 @@ export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
       withDomain(uuid, (domain) => {
         const xml = call.virDomainGetXMLDesc(domain, form === 'config' ? XML_INACTIVE : 0) as string | null;
         return xml === null ? fail() : xml;
+      }),
+
+    /** Of the backup job that is under way; undefined when there is none, or the domain does not run. */
+    backupDocument: (uuid: string): string | undefined =>
+      withDomain(uuid, (domain) => {
+        const xml = call.virDomainBackupGetXMLDesc(domain, 0) as string | null;
+        if (xml !== null) return xml;
+        const { code } = libvirt.lastError();
+        return code === LIBVIRT_NO_SUCH.backup || code === INVALID_OPERATION ? undefined : fail();
+      }),
+
+    /** How the last job ended. */
+    lastJob: (uuid: string): 'completed' | 'unknown' | undefined =>
+      withDomain(uuid, (domain) => {
+        const [type, parameters, count] = [[0], [null] as unknown[], [0]];
+        must(call.virDomainGetJobStats(domain, type, parameters, count, STATS_OF_COMPLETED_JOB) as number);
+        call.virTypedParamsFree(parameters[0], count[0]);
+        return type[0] === JOB_COMPLETED ? 'completed' : 'unknown';
       }),
 
     setMetadata(uuid: string, element: string): void {
@@ -286,6 +307,12 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
     /** @returns a descriptor, open in this process, of a socket that QEMU's VNC server is at the other end of. */
     openGraphics: (uuid: string) =>
       fromDomain(uuid, (domain) => run<number>('virDomainOpenGraphicsFD', domain, FIRST_DISPLAY, 0), 'fails'),
+
+    /** Returns when the job has begun. */
+    beginBackup: (uuid: string, xml: string) =>
+      onDomain(uuid, (domain) => run<number>('virDomainBackupBegin', domain, xml, null, 0), 'fails'),
+
+    abortJob: (uuid: string) => onDomain(uuid, (domain) => run<number>('virDomainAbortJob', domain), 'is fine'),
 
     powerOff: (uuid: string) =>
       onDomain(uuid, (domain) => run<number>('virDomainDestroyFlags', domain, 0), 'is fine'),

@@ -1,5 +1,5 @@
 /**
- * The worker's folder on the host: base images, volumes, and one folder for each incarnation with its disk and console
+ * The worker's folder on the host: base images, volumes, snapshots, and one folder for each incarnation with its disk and console
  * log.
  *
  * QEMU runs as a user of its own and must be able to walk down to it; that is checked before the first VM fails on
@@ -9,11 +9,12 @@
 import { mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { backingFileOf } from '../../../image-format/backing-file.js';
-import type { VolumeUuid } from '../../../protocol/ids.js';
+import type { SnapshotUuid, VolumeUuid } from '../../../protocol/ids.js';
 import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
 import { qemuUser } from './qemu-user.js';
 
 const BLOCK_BYTES = 512;
+const SNAPSHOT_SUFFIX = '.qcow2';
 
 /** A file in the folder of an instance that may be started elsewhere; the watchdog looks for it. */
 export const AUTO_RECOVER_MARK = 'auto-recover';
@@ -23,6 +24,8 @@ export const FENCED_SUFFIX = '.fenced';
 export interface InstanceFiles {
   readonly folder: string;
   readonly disk: string;
+  /** What the disk starts from, where that is no image of the cache but a snapshot: a name of the same file. */
+  readonly base: string;
   readonly kernel: string;
   readonly initrd: string;
   readonly consoleLog: string;
@@ -33,12 +36,14 @@ export class DataFolder {
   readonly images: string;
   private readonly instances: string;
   private readonly volumes: string;
+  private readonly snapshots: string;
 
   constructor(path: string) {
     this.path = resolve(path);
     this.images = join(this.path, 'images');
     this.instances = join(this.path, 'instances');
     this.volumes = join(this.path, 'volumes');
+    this.snapshots = join(this.path, 'snapshots');
   }
 
   /** @throws HypervisorError when QEMU could not reach what is in it. */
@@ -46,6 +51,10 @@ export class DataFolder {
     await mkdir(this.instances, { recursive: true, mode: 0o755 });
     await mkdir(this.images, { recursive: true, mode: 0o755 });
     await mkdir(this.volumes, { recursive: true, mode: 0o711 });
+    await mkdir(this.snapshots, { recursive: true, mode: 0o711 });
+    // What a worker before this one left half made; where QEMU still writes it, it is begun anew.
+    for (const name of await readdir(this.snapshots))
+      if (!name.endsWith(SNAPSHOT_SUFFIX)) await rm(join(this.snapshots, name), { force: true });
     await this.checkReachable();
   }
 
@@ -54,6 +63,7 @@ export class DataFolder {
     return {
       folder,
       disk: join(folder, 'disk.qcow2'),
+      base: join(folder, 'base.qcow2'),
       kernel: join(folder, 'vmlinuz'),
       initrd: join(folder, 'initrd.img'),
       consoleLog: join(folder, 'console.log'),
@@ -83,16 +93,31 @@ export class DataFolder {
     return dirname(path) === this.volumes;
   }
 
-  /** What VMs and volumes may fill: what is free, and what they already hold. */
+  snapshotFile(uuid: SnapshotUuid): string {
+    return join(this.snapshots, `${uuid}${SNAPSHOT_SUFFIX}`);
+  }
+
+  isSnapshotFile(path: string): boolean {
+    return dirname(path) === this.snapshots;
+  }
+
+  /** Those that are complete: one being made has another name until it is. */
+  async snapshotsHeld(): Promise<SnapshotUuid[]> {
+    const names = (await readdir(this.snapshots)).filter((name) => name.endsWith(SNAPSHOT_SUFFIX));
+    return names.map((name) => name.slice(0, -SNAPSHOT_SUFFIX.length) as SnapshotUuid);
+  }
+
+  /** What VMs, volumes and snapshots may fill: what is free, and what they already hold. */
   async capacityBytes(): Promise<number> {
     const fileSystem = await statfs(this.path);
-    let held = 0;
-    for (const folder of [this.instances, this.volumes])
+    // By inode: a snapshot and the VMs that were made of it have one file under several names.
+    const held = new Map<number, number>();
+    for (const folder of [this.instances, this.volumes, this.snapshots])
       for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
         const file = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
-        held += (file?.blocks ?? 0) * BLOCK_BYTES;
+        if (file) held.set(file.ino, file.blocks * BLOCK_BYTES);
       }
-    return fileSystem.bavail * fileSystem.bsize + held;
+    return fileSystem.bavail * fileSystem.bsize + [...held.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   /**

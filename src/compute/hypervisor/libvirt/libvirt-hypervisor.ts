@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import type { ConsoleKind } from '../../../protocol/console.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
-import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
+import type { IncarnationId, SnapshotUuid, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
 import type { ImageSpec, VmSpec } from '../../../protocol/task.js';
 import type { VolumePreparation, VolumeSpec } from '../../../protocol/volume.js';
@@ -18,6 +18,7 @@ import { GuardedEgress } from '../../../egress/guarded-egress.js';
 import type { ImageOrder } from '../../../protocol/image.js';
 import { ensureBootFile } from '../../disks/boot-file.js';
 import { ensureOverlay } from '../../disks/overlay-disk.js';
+import { ensureBase } from '../../disks/snapshot-file.js';
 import { ensureVolumeFile, type VolumeContent } from '../../disks/volume-file.js';
 import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { refuseUnfit } from '../../images/image-fitness.js';
@@ -31,8 +32,9 @@ import { probeAcceleration } from './acceleration-probe.js';
 import { LibvirtCallError, type DomainRecord } from './calls.js';
 import { consoleTail } from './console-file.js';
 import { LibvirtConnection } from './connection.js';
-import { DataFolder } from './data-folder.js';
+import { DataFolder, type InstanceFiles } from './data-folder.js';
 import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata, type RootDisk } from './domain-document.js';
+import { DomainSnapshots } from './domain-snapshots.js';
 import { fenceLibvirtGuests, unfenceLibvirtGuests } from './libvirt-fence.js';
 import { DomainVolumes } from './domain-volumes.js';
 import { freeGpuAddresses } from './gpu-devices.js';
@@ -62,6 +64,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly data: DataFolder;
   private readonly images: ImageCache;
   private readonly volumes: DomainVolumes;
+  private readonly copies: DomainSnapshots;
   private readonly consoles: GuestConsoles;
   private readonly watch = new PowerWatch();
   private readonly gpuClaims = new SerialQueue();
@@ -83,6 +86,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.data = new DataFolder(options.dataFolder);
     this.consoles = new GuestConsoles(this.connection);
     this.volumes = new DomainVolumes(this.connection, this.data, log);
+    this.copies = new DomainSnapshots(this.connection, this.data, log);
     this.images = new ImageCache({ folder: this.data.images, conductorUrl, conductorHeaders, egress, log });
   }
 
@@ -262,6 +266,23 @@ export class LibvirtHypervisor implements Hypervisor {
     });
   }
 
+  /** Not muted: a guest that goes off while its disk is copied is news like any other. */
+  takeSnapshot(identity: DomainIdentity, uuid: SnapshotUuid): Promise<{ sizeBytes: number }> {
+    return this.explained('The disk of the virtual machine cannot be copied', async () => {
+      const domain = await this.domainOf(identity);
+      if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
+      return await this.copies.take(uuid, identity.vmUuid, domain.state);
+    });
+  }
+
+  snapshots(): Promise<readonly SnapshotUuid[]> {
+    return this.data.snapshotsHeld();
+  }
+
+  removeSnapshot(uuid: SnapshotUuid): Promise<void> {
+    return this.copies.remove(uuid);
+  }
+
   remove(identity: DomainIdentity): Promise<void> {
     return this.work(identity, 'The virtual machine cannot be removed', () => this.removeDomain(identity));
   }
@@ -305,27 +326,36 @@ export class LibvirtHypervisor implements Hypervisor {
     await this.applyNetwork();
   }
 
-  private async baseOf(image: ImageSpec, diskGib: number): Promise<VolumeContent> {
-    const base = await this.images.ensure(image.disk);
+  private async baseOf(image: ImageSpec, diskGib: number, own?: InstanceFiles): Promise<VolumeContent> {
+    const base = await this.baseFile(image, own);
     await refuseUnfit(base, image.disk.format, image.name, diskGib);
     return { base, baseFormat: image.disk.format };
   }
 
-  private async rootDisk(overlay: string, { image, diskGib, rootVolume }: VmSpec): Promise<RootDisk> {
+  /** A disk that stands on a snapshot has it under a name of its own; a volume is a copy of it. */
+  private async baseFile({ disk }: ImageSpec, own: InstanceFiles | undefined): Promise<string> {
+    if (!('snapshot' in disk)) return await this.images.ensure(disk);
+    const copy = this.data.snapshotFile(disk.snapshot);
+    if (own === undefined) return copy;
+    await ensureBase(copy, own.base);
+    return own.base;
+  }
+
+  private async rootDisk(own: InstanceFiles, { image, diskGib, rootVolume }: VmSpec): Promise<RootDisk> {
     if (rootVolume) {
       await this.prepareVolume({ ...rootVolume, image });
       return { volume: rootVolume.uuid, file: this.data.volumeFile(rootVolume.uuid) };
     }
-    const { base, baseFormat } = await this.baseOf(image, diskGib);
-    await ensureOverlay({ overlay, base, baseFormat, sizeGib: diskGib });
-    return { overlay, base, baseFormat };
+    const { base, baseFormat } = await this.baseOf(image, diskGib, own);
+    await ensureOverlay({ overlay: own.disk, base, baseFormat, sizeGib: diskGib });
+    return { overlay: own.disk, base, baseFormat };
   }
 
   private async prepareFiles(identity: DomainIdentity, spec: VmSpec) {
     const { image, autoRecover, rootVolume } = spec;
     const own = await this.data.makeInstance(identity, { autoRecover: autoRecover === true && !rootVolume });
     const [disk, kernel, initrd] = await Promise.all([
-      this.rootDisk(own.disk, spec),
+      this.rootDisk(own, spec),
       image.kernel && this.images.ensure(image.kernel),
       image.initrd && this.images.ensure(image.initrd),
     ]);

@@ -34,12 +34,12 @@ describe('the disks of a domain', () => {
     expect(disksIn(domainWith(ROOT_DISK))).toHaveLength(1);
     expect(disksIn(domainWith())).toEqual([]);
     expect(disksIn(domainWith(`<disk device='cdrom'><target dev='sda' bus='sata'/></disk>`))).toEqual([
-      { target: 'sda', file: undefined },
+      { target: 'sda', file: undefined, base: undefined },
     ]);
   });
 
   it('leave the first free name to the next one', () => {
-    const disk = (target: string) => ({ target, file: undefined });
+    const disk = (target: string) => ({ target });
     expect(freeTarget([disk('vda')])).toBe('vdb');
     expect(freeTarget([disk('vda'), disk('vdb'), disk('vdd')])).toBe('vdc');
   });

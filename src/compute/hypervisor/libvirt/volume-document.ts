@@ -1,4 +1,4 @@
-/** Volumes in the documents of libvirt: which ones a domain has, and the device that adds one. */
+/** Disks in the documents of libvirt: which ones a domain has, and the device that adds a volume. */
 import { XMLParser } from 'fast-xml-parser';
 import type { VolumeUuid } from '../../../protocol/ids.js';
 import { serialOf } from '../../../protocol/volume.js';
@@ -8,7 +8,12 @@ export interface DomainDisk {
   /** `vda`, `vdb` … */
   readonly target: string;
   readonly file: string | undefined;
+  /** What it starts from. */
+  readonly base: { readonly file: string; readonly format: string } | undefined;
 }
+
+/** The root disk has it. */
+export const ROOT_TARGET = 'vda';
 
 export interface VolumeDevice {
   readonly uuid: VolumeUuid;
@@ -26,21 +31,37 @@ const parser = new XMLParser({
   isArray: (name) => name === 'disk',
 });
 
+interface ParsedSource {
+  readonly source?: { readonly '@file'?: string };
+}
+
+interface ParsedDisk extends ParsedSource {
+  readonly target: { readonly '@dev': string };
+  readonly backingStore?: '' | (ParsedSource & { readonly format?: { readonly '@type': string } });
+}
+
 interface ParsedDomain {
-  readonly domain: {
-    readonly devices?: {
-      readonly disk?: readonly { readonly target: { readonly '@dev': string }; readonly source?: { readonly '@file'?: string } }[];
-    };
-  };
+  readonly domain: { readonly devices?: { readonly disk?: readonly ParsedDisk[] } };
 }
 
 export function disksIn(domainXml: string): DomainDisk[] {
   const { domain } = parser.parse(domainXml) as ParsedDomain;
-  return (domain.devices?.disk ?? []).map(({ target, source }) => ({ target: target['@dev'], file: source?.['@file'] }));
+  return (domain.devices?.disk ?? []).map(({ target, source, backingStore }) => ({
+    target: target['@dev'],
+    file: source?.['@file'],
+    base: baseIn(backingStore),
+  }));
+}
+
+function baseIn(store: ParsedDisk['backingStore']): DomainDisk['base'] {
+  if (!store) return undefined;
+  const file = store.source?.['@file'];
+  const format = store.format?.['@type'];
+  return file === undefined || format === undefined ? undefined : { file, format };
 }
 
 /** The first name of a disk that none of these has; the root disk is `vda`. */
-export function freeTarget(disks: readonly DomainDisk[]): string | undefined {
+export function freeTarget(disks: readonly Pick<DomainDisk, 'target'>[]): string | undefined {
   const taken = new Set(disks.map(({ target }) => target));
   return TARGETS.find((target) => !taken.has(target));
 }
@@ -59,7 +80,7 @@ export const volumeDisk = ({ uuid, file, target }: VolumeDevice): XmlTree => ({
 export const volumeXml = (device: VolumeDevice): string => renderXml({ disk: volumeDisk(device) });
 
 /** libvirt knows the device by its target. */
-export const detachedXml = ({ target, file }: DomainDisk): string =>
+export const detachedXml = ({ target, file }: Pick<DomainDisk, 'target' | 'file'>): string =>
   renderXml({
     disk: { '@type': 'file', '@device': 'disk', source: { '@file': file }, target: { '@dev': target, '@bus': 'virtio' } },
   });

@@ -1,14 +1,14 @@
 /**
- * The memory of the simulated hypervisor: one line for each change of a domain, the last one of a domain counts. Calls
+ * The memory of the simulated hypervisor: one line for each change of a domain or snapshot, the last one of each counts. Calls
  * made at the same time share one write. A line is with the operating system before its call resolves, so it outlives
  * the process (`kill -9`); it is not synced, since simulated guests do not outlive the host either.
  *
- * Opening rewrites the file to one line a domain, beside and then renamed. A last line that a crash cut off is the
+ * Opening rewrites the file to one line each, beside and then renamed. A last line that a crash cut off is the
  * change of a call that never resolved: it is dropped.
  */
 import { mkdir, open, readFile, rename, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { IncarnationId, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
+import type { IncarnationId, SnapshotUuid, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem } from '../../../protocol/node.js';
 import type { VmSpec } from '../../../protocol/task.js';
 
@@ -33,7 +33,15 @@ export interface SimulatedDomain {
 /** What the domain was made of. */
 export type SimulatedHardware = Pick<VmSpec, 'vcpus' | 'memoryMib' | 'diskGib' | 'gpu' | 'floatingIp' | 'rules' | 'resizes'>;
 
-type Line = SimulatedDomain | { readonly vmUuid: VmUuid; readonly removed: true };
+type Line =
+  | SimulatedDomain
+  | { readonly vmUuid: VmUuid; readonly removed: true }
+  | { readonly snapshot: SnapshotUuid; readonly removed?: true };
+
+export interface JournalContent {
+  readonly domains: Map<VmUuid, SimulatedDomain>;
+  readonly snapshots: Set<SnapshotUuid>;
+}
 
 export class Journal {
   private file: FileHandle | undefined;
@@ -43,15 +51,16 @@ export class Journal {
 
   constructor(private readonly path: string) {}
 
-  /** @returns the domains that there are. */
-  async open(): Promise<Map<VmUuid, SimulatedDomain>> {
+  /** @returns what there is. */
+  async open(): Promise<JournalContent> {
     await mkdir(dirname(this.path), { recursive: true });
-    const domains = await readJournal(this.path);
+    const content = replay(await readIfPresent(this.path));
+    const lines: Line[] = [...content.domains.values(), ...[...content.snapshots].map((snapshot) => ({ snapshot }))];
     const compacted = `${this.path}.new`;
-    await writeFile(compacted, [...domains.values()].map((domain) => `${JSON.stringify(domain)}\n`).join(''));
+    await writeFile(compacted, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
     await rename(compacted, this.path);
     this.file = await open(this.path, 'a');
-    return domains;
+    return content;
   }
 
   /** The domains as the file has them now, with what others than this process wrote. */
@@ -84,17 +93,21 @@ export class Journal {
 /** Where a worker with this state folder keeps it. */
 export const simulatedJournal = (stateFolder: string): string => join(stateFolder, 'simulated-domains.jsonl');
 
-export const readJournal = async (path: string): Promise<Map<VmUuid, SimulatedDomain>> => replay(await readIfPresent(path));
+export const readJournal = async (path: string): Promise<Map<VmUuid, SimulatedDomain>> => replay(await readIfPresent(path)).domains;
 
-function replay(text: string): Map<VmUuid, SimulatedDomain> {
+function replay(text: string): JournalContent {
   const domains = new Map<VmUuid, SimulatedDomain>();
+  const snapshots = new Set<SnapshotUuid>();
   for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
     if (line === '') continue;
     const change = JSON.parse(line) as Line;
-    if ('removed' in change) domains.delete(change.vmUuid);
+    if ('snapshot' in change) {
+      if (change.removed) snapshots.delete(change.snapshot);
+      else snapshots.add(change.snapshot);
+    } else if ('removed' in change) domains.delete(change.vmUuid);
     else domains.set(change.vmUuid, change);
   }
-  return domains;
+  return { domains, snapshots };
 }
 
 async function readIfPresent(path: string): Promise<string> {

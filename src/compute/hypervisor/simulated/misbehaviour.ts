@@ -3,7 +3,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FailureCause } from '../../../protocol/report.js';
 import { HypervisorError } from '../hypervisor.js';
 
-export type SimulatedCall = 'state' | 'define' | 'start' | 'stop' | 'hibernate' | 'changeNetwork' | 'reset' | 'remove' | 'setVolumes' | 'prepareVolume' | 'removeVolume' | 'inventory' | 'consoleLog' | 'openConsole' | 'fetchImage';
+export type SimulatedCall =
+  | 'state'
+  | 'define'
+  | 'start'
+  | 'stop'
+  | 'hibernate'
+  | 'changeNetwork'
+  | 'reset'
+  | 'remove'
+  | 'setVolumes'
+  | 'prepareVolume'
+  | 'removeVolume'
+  | 'takeSnapshot'
+  | 'removeSnapshot'
+  | 'inventory'
+  | 'consoleLog'
+  | 'openConsole'
+  | 'fetchImage';
 
 export type Misbehaviour =
   /** Does not do its work, for good. */

@@ -13,7 +13,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { pino } from 'pino';
 import type { Config } from '../../../config/settings.js';
 import type { ConsoleKind } from '../../../protocol/console.js';
-import type { VmUuid, VolumeUuid } from '../../../protocol/ids.js';
+import type { SnapshotUuid, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { ImageOrder } from '../../../protocol/image.js';
 import type { VmSpec } from '../../../protocol/task.js';
@@ -28,6 +28,9 @@ import { fenceSimulatedGuests } from './simulated-fence.js';
 import { simulatedConsole } from './simulated-console.js';
 import { SimulatedScreen } from './simulated-screen.js';
 import { SimulatedSerialLine } from './simulated-serial-line.js';
+
+/** What the copy of a simulated disk is said to take: it is empty. */
+const SNAPSHOT_BYTES = 196_608;
 
 export interface SimulatedHypervisorOptions {
   readonly journalPath: string;
@@ -47,6 +50,7 @@ export class SimulatedHypervisor implements Hypervisor {
   /** May be changed while it runs. */
   misbehaviours: Misbehaviours;
   private domains = new Map<VmUuid, SimulatedDomain>();
+  private copies = new Set<SnapshotUuid>();
   private readonly addresses: AddressPool;
   private readonly journal: Journal;
   private readonly consoles = new Set<Duplex>();
@@ -72,7 +76,7 @@ export class SimulatedHypervisor implements Hypervisor {
   }
 
   async open(): Promise<void> {
-    this.domains = await this.journal.open();
+    ({ domains: this.domains, snapshots: this.copies } = await this.journal.open());
     for (const { fixedIp } of this.domains.values()) this.addresses.occupy(fixedIp);
   }
 
@@ -104,6 +108,9 @@ export class SimulatedHypervisor implements Hypervisor {
       else if (goesOn) await this.changeGuestNetwork(present, spec);
       return { fixedIp: present.fixedIp };
     }
+    const { disk } = spec.image;
+    if ('snapshot' in disk && !this.copies.has(disk.snapshot))
+      throw new HypervisorError('The snapshot that the virtual machine is to be made of is not on this compute node.', false, { failure: 'image' });
     // Another life of the VM leaves its address to this one, as the lease of its MAC would.
     const fixedIp = this.domains.get(identity.vmUuid)?.fixedIp ?? this.addresses.take();
     if (goesOn) await this.put({ ...pick(identity), state: 'stopped', fixedIp, ...madeOf(spec) });
@@ -166,6 +173,26 @@ export class SimulatedHypervisor implements Hypervisor {
   async removeVolume(uuid: VolumeUuid): Promise<void> {
     if (!(await misbehave('removeVolume', this.misbehaviours.removeVolume))) return;
     if (this.holderOf(uuid)) throw new HypervisorError('The volume is in use by a virtual machine.', true);
+  }
+
+  async takeSnapshot(identity: DomainIdentity, uuid: SnapshotUuid): Promise<{ sizeBytes: number }> {
+    const goesOn = await misbehave('takeSnapshot', this.misbehaviours.takeSnapshot);
+    const domain = this.find(identity);
+    if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
+    if (goesOn && !this.copies.has(uuid)) {
+      this.copies.add(uuid);
+      await this.journal.append({ snapshot: uuid });
+    }
+    return { sizeBytes: SNAPSHOT_BYTES };
+  }
+
+  async snapshots(): Promise<readonly SnapshotUuid[]> {
+    return [...this.copies];
+  }
+
+  async removeSnapshot(uuid: SnapshotUuid): Promise<void> {
+    if (!(await misbehave('removeSnapshot', this.misbehaviours.removeSnapshot))) return;
+    if (this.copies.delete(uuid)) await this.journal.append({ snapshot: uuid, removed: true });
   }
 
   async remove(identity: DomainIdentity): Promise<void> {

@@ -5,6 +5,7 @@ import { SecurityRules1764200000000 } from './1764200000000-security-rules.js';
 import { Hibernation1764300000000 } from './1764300000000-hibernation.js';
 import { MembersRolesQuotas1764400000000 } from './1764400000000-members-roles-quotas.js';
 import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-and-console-logs.js';
+import { Snapshots1764600000000 } from './1764600000000-snapshots.js';
 import { ImagesOfOrganizations1764610000000 } from './1764610000000-images-of-organizations.js';
 import { ImageTransferProblems1764610000001 } from './1764610000001-image-transfer-problems.js';
 import { VolumesGrowBootAndTell1764630000000 } from './1764630000000-volumes-grow-boot-and-tell.js';
@@ -22,6 +23,7 @@ export const MIGRATIONS = [
   Hibernation1764300000000,
   MembersRolesQuotas1764400000000,
   ProfilesAndConsoleLogs1764500000000,
+  Snapshots1764600000000,
   ImagesOfOrganizations1764610000000,
   ImageTransferProblems1764610000001,
   VolumesGrowBootAndTell1764630000000,

@@ -13,11 +13,12 @@ import { drainingFilter } from './draining.js';
 import { excludedFilter } from './excluded.js';
 import type { Filter, ResourceFilter } from './filter.js';
 import { gpuFilter } from './gpu.js';
+import { homeFilter } from './home.js';
 import { memoryFilter } from './memory.js';
 import { regionFilter } from './region.js';
 import { upFilter } from './up.js';
 
-export const CONDITIONS: readonly Filter[] = [regionFilter, upFilter, drainingFilter, excludedFilter];
+export const CONDITIONS: readonly Filter[] = [regionFilter, homeFilter, upFilter, drainingFilter, excludedFilter];
 export const RESOURCES: readonly ResourceFilter[] = [gpuFilter, cpuFilter, memoryFilter, diskFilter];
 export const FILTERS: readonly Filter[] = [...CONDITIONS, ...RESOURCES];
 
@@ -29,12 +30,13 @@ export const FILTERS: readonly Filter[] = [...CONDITIONS, ...RESOURCES];
  */
 export function firstRemoving(node: NodeView, request: PlacementRequest, vms: number): number {
   if (!regionFilter.keeps(node, request, vms)) return 0;
-  if (!upFilter.keeps(node, request, vms)) return 1;
-  if (!drainingFilter.keeps(node, request, vms)) return 2;
-  if (!excludedFilter.keeps(node, request, vms)) return 3;
-  if (!gpuFilter.keeps(node, request, vms)) return 4;
-  if (!cpuFilter.keeps(node, request, vms)) return 5;
-  if (!memoryFilter.keeps(node, request, vms)) return 6;
-  if (!diskFilter.keeps(node, request, vms)) return 7;
-  return 8;
+  if (!homeFilter.keeps(node, request, vms)) return 1;
+  if (!upFilter.keeps(node, request, vms)) return 2;
+  if (!drainingFilter.keeps(node, request, vms)) return 3;
+  if (!excludedFilter.keeps(node, request, vms)) return 4;
+  if (!gpuFilter.keeps(node, request, vms)) return 5;
+  if (!cpuFilter.keeps(node, request, vms)) return 6;
+  if (!memoryFilter.keeps(node, request, vms)) return 7;
+  if (!diskFilter.keeps(node, request, vms)) return 8;
+  return 9;
 }
