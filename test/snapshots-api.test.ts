@@ -420,7 +420,7 @@ describe('an image of a snapshot', () => {
     expect((await vms.active({ name: 'gilded', image_name: 'golden', flavor_name: 'small-1' })).image.name).toBe('golden');
     const small = await vms.post({ name: 'too-small', image_name: 'golden', flavor_name: 'tiny-1' });
     expect(small.status).toBe(400);
-    expect(small.body.message).toContain('Choose a flavor with at least');
+    expect(small.body.message).toContain('needs a disk of at least 10 GB');
     expect((await send('GET', `images/${body.id}`, undefined, asOther())).status).toBe(404);
     expect((await new VmClient(cloud, cloud.other).post({ name: 'thief', image_name: 'golden' })).status).toBe(404);
     expect(refusal(await send('POST', `snapshots/${id}/image`, { name: 'golden-2' }))).toEqual({ status: 409, reason: 'already_exist' });

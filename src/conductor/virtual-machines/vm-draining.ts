@@ -71,6 +71,8 @@ async function wish(transaction: EntityManager, id: VmId, action: 'stop' | 'star
   const vm = await lockVmForCloud(transaction, id);
   // Only if it is still so, now that its row is locked.
   if (vm === undefined || vm.incarnation_id === null) return undefined;
+  // It is stopped when its snapshot is complete.
+  if (vm.hardware.snapshot !== undefined) return undefined;
   const due = action === 'stop' ? vm.node_stops_vms && vm.status === 'ACTIVE' : !vm.node_stops_vms && vm.stopped_by_drain && vm.status === 'SHUTOFF';
   if (!due) return undefined;
   await writeWishes(
