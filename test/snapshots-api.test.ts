@@ -500,3 +500,24 @@ describe('the webhook of a VM', () => {
     }
   });
 });
+
+describe('a snapshot of a VM that boots from a volume', () => {
+  it('has the size of the volume, and makes VMs of flavors that are large enough', async () => {
+    const made = await vms.post({ name: 'rooted', create_bootable_volume: true });
+    expect(made.status).toBe(200);
+    const vm = await vms.reaches(made.body.instances[0].id, 'ACTIVE');
+    const { id, size } = await taken(vm, 'rooted-1');
+    expect(size).toBe(vm.volume_attachments[0].volume.size);
+    const { body } = await send('POST', `snapshots/${id}/restore`, { new_vm_name: 'uprooted' });
+    await vms.reaches(body.instance.id, 'ACTIVE');
+  });
+
+  it('is no content for a volume by itself, which might come to be on another node', async () => {
+    const vm = await vms.active({ name: 'ungrafted' });
+    const { id } = await taken(vm, 'ungrafted-1');
+    const image = (await send('POST', `snapshots/${id}/image`, { name: 'graft' })).body;
+    const refused = await send('POST', 'volumes', { name: 'grafted', environment_name: 'demo', size: 10, volume_type: 'Cloud-SSD', image_id: image.id });
+    expect(refused.status).toBe(400);
+    expect(refused.body.message).toContain('is of a snapshot');
+  });
+});
