@@ -36,6 +36,7 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'volume create': () => import('./cli/commands/volume-create.js'),
   'volume grow': () => import('./cli/commands/volume-grow.js'),
   'volume callback': () => import('./cli/commands/volume-callback.js'),
+  'vm metrics': () => import('./cli/commands/vm-metrics.js'),
   'vm console': () => import('./cli/commands/vm-console.js'),
 };
 

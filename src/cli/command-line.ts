@@ -257,6 +257,13 @@ export const COMMANDS = {
       url: { type: 'boolean', help: 'Only print the address, of the serial console too.' },
     },
   },
+  'vm metrics': {
+    words: 'vm metrics',
+    operand: 'NAME',
+    summary: 'Show what a VM has used. NAME may be ENVIRONMENT/NAME.',
+    roles: [],
+    flags: { duration: { type: 'string', value: '1h|2h|4h|6h|12h|1d|3d|7d|15d|30d', help: 'How far back. Default: 1h.' } },
+  },
 } as const satisfies Record<string, CommandDefinition>;
 
 export type CommandName = keyof typeof COMMANDS;

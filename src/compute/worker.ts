@@ -13,6 +13,7 @@ import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { Logger } from 'pino';
 import type { Config } from '../config/settings.js';
 import type { Subscription, TaskConsumer } from '../messaging/task-bus.js';
+import type { SampleBatch } from '../protocol/metrics.js';
 import { PROTOCOL_VERSION } from '../protocol/task.js';
 import type { IncarnationRef, RegisterAnswer } from '../protocol/node.js';
 import type { ConductorClient } from './uplink/conductor-client.js';
@@ -30,6 +31,7 @@ import { Lease } from './lease/lease.js';
 import { WatchdogProcess } from './lease/watchdog-process.js';
 import type { MetadataProxy } from './metadata-proxy.js';
 import { gatewayOf, parseSubnet } from './network/subnet.js';
+import { Sampler } from './metrics/sampler.js';
 import { TaskRunner } from './tasks/task-runner.js';
 
 const FINISH_WITHIN_MS = 10_000;
@@ -58,6 +60,8 @@ interface Session {
   readonly heartbeat: HeartbeatLoop;
   readonly images: ImageFetching;
   readonly tunnels: ConsoleTunnels;
+  /** None where the conductor does not want to know. */
+  readonly sampler: Sampler | undefined;
 }
 
 export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
@@ -113,8 +117,9 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       await part.close().catch((error: unknown) => this.logger.warn({ err: error }, 'a part of the worker did not close'));
   }
 
-  private async finish({ reporter, runner, heartbeat, images, tunnels }: Session): Promise<void> {
+  private async finish({ reporter, runner, heartbeat, images, tunnels, sampler }: Session): Promise<void> {
     images.stop();
+    await sampler?.stop();
     await this.leaveQueue();
     await tunnels.close();
     const over = new AbortController();
@@ -142,6 +147,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     await this.removeEnded(answer.ended ?? [], session.reporter);
     await this.serveMetadata();
     session.heartbeat.start();
+    session.sampler?.start();
     this.subscription = await this.options.consumer.consume(answer.queue, this.config.concurrency, session.runner.onDelivery);
     this.joining = false;
     if (this.evicted) await this.leaveQueue();
@@ -168,11 +174,12 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     });
   }
 
-  private async rejoin({ runner, reporter, heartbeat, images, tunnels }: Session): Promise<void> {
+  private async rejoin({ runner, reporter, heartbeat, images, tunnels, sampler }: Session): Promise<void> {
     runner.haltAndForget();
     reporter.stop(new Error('the lease of the node has run out'));
     images.stop();
     void tunnels.close();
+    void sampler?.stop();
     // The watchdog does the same; whoever comes first.
     await this.hypervisor.fence().catch((error: unknown) => this.logger.error({ err: error }, 'not every VM could be stopped'));
     await heartbeat.stop();
@@ -213,7 +220,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     this.metadataServed = true;
   }
 
-  private makeSession({ session, heartbeatSeconds, leaseSeconds }: RegisterAnswer): Session {
+  private makeSession({ session, heartbeatSeconds, leaseSeconds, metricsSeconds }: RegisterAnswer): Session {
     const { hypervisor, client, logger } = this;
     const shared = { session, nodeName: this.options.nodeName, logger, onEvicted: (reason: Error) => this.evict(reason) };
     const reporter = new Reporter({ ...shared, send: (batch) => client.report(batch) });
@@ -238,6 +245,8 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       confirm: (uuid) => client.snapshotsRemoved({ session, snapshots: [uuid] }),
       logger,
     });
+    const sampling = { session, read: () => hypervisor.counters(), send: (batch: SampleBatch) => client.sendSamples(batch), logger };
+    const sampler = metricsSeconds === undefined ? undefined : new Sampler({ ...sampling, everySeconds: metricsSeconds });
     const chores = new VolumeChores({
       prepare: (volume) => hypervisor.prepareVolume(volume),
       confirmPrepared: (volume) => client.volumesPrepared({ session, volumes: [volume] }),
@@ -269,7 +278,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
         images.asked(fetchImages);
       },
     });
-    return { reporter, runner, heartbeat, images, tunnels };
+    return { reporter, runner, heartbeat, images, tunnels, sampler };
   }
 
   private evict(reason: Error): void {
@@ -279,6 +288,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
     this.session?.reporter.stop(reason);
     this.session?.images.stop();
     void this.session?.tunnels.close();
+    void this.session?.sampler?.stop();
     void this.leaveQueue();
     this.logger.fatal(reason.message);
     const { onEvicted = endProcess } = this.options;

@@ -20,6 +20,7 @@ import { HealthController } from './health.controller.js';
 import { IdentityModule } from './identity/identity.module.js';
 import { ImagesModule } from './images/images.module.js';
 import { KeypairsModule } from './keypairs/keypairs.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { MetadataModule } from './metadata/metadata.module.js';
 import { NotOfferedController } from './not-offered/not-offered.controller.js';
 import { ProfilesModule } from './profiles/profiles.module.js';
@@ -71,6 +72,7 @@ export class ConductorModule {
         ConsoleLogsModule,
         BillingModule,
         ConsolesModule,
+        MetricsModule,
       ],
       controllers: [HealthController, DashboardController, NotOfferedController],
     };

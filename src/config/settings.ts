@@ -206,6 +206,12 @@ export const SETTINGS = {
     roles: conductor,
     help: 'How often each node shall send a sign of life.',
   }),
+  metricsSeconds: setting({
+    env: 'BATON_METRICS_SECONDS',
+    schema: z.coerce.number().min(0.1).max(60).default(60),
+    roles: conductor,
+    help: 'How often each node shall tell what its VMs use. It is kept by the minute.',
+  }),
   nodeLeaseSeconds: setting({
     env: 'BATON_NODE_LEASE_SECONDS',
     schema: z.coerce.number().min(0.5).max(600).default(15),

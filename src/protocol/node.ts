@@ -51,6 +51,8 @@ export interface RegisterAnswer {
   readonly fenceSeconds?: number;
   /** What has ended while the node was lost: to be removed, and reported `absent`, before the node takes tasks. */
   readonly ended?: readonly IncarnationRef[];
+  /** How often the node shall tell what its guests use; absent from conductors that do not want to know. */
+  readonly metricsSeconds?: number;
 }
 
 /** One domain that is Baton's, as the hypervisor has it. */

@@ -193,6 +193,7 @@ export const PREPARATIONS: Readonly<Record<string, Preparation>> = {
     const { request_id } = await lab.call('POST', `${VM}/${id}/logs`, {});
     return { path: `${VM}/${id}/logs?request_id=${request_id}`, nullable: ['logs'] };
   },
+  'GET /core/virtual-machines/{vm_id}/metrics': onVm('/metrics?duration=1h'),
   'GET /core/virtual-machines/{vm_id}/request-console': onVm('/request-console'),
   'GET /core/virtual-machines/{vm_id}/console/{job_id}': async (lab) => {
     const { url } = await lab.call('GET', `${VM}/${(await lab.vm()).id}/request-console`);

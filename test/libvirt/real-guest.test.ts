@@ -65,7 +65,7 @@ describe('a cloud with a real guest', () => {
     await seed(database, { images: [image], floatingIps: [Outside.FLOATING_IP], publicKey, apiKey: API_KEY });
     receiver = await WebhookReceiver.start();
     node = await LibvirtNode.prepare(join(folder, 'node'), imageFolder);
-    conductor = await startConductorProcess(servers, { BATON_IMAGE_STORE: imageStore });
+    conductor = await startConductorProcess(servers, { BATON_IMAGE_STORE: imageStore, BATON_METRICS_SECONDS: '1' });
     worker = await startComputeProcess(servers, {
       name: node.name,
       conductorUrl: conductor.url,
@@ -202,6 +202,22 @@ describe('a cloud with a real guest', () => {
     expect(logs).toContain(`address ${vm.fixed_ip}/24`);
     expect(logs).toContain(`host name ${NAME}`);
   });
+
+  it('shows what it uses, and more of it as time goes on', async () => {
+    type Points = { readonly data: readonly (readonly { readonly value: number }[])[] };
+    const used = async () => {
+      const metrics = await request<Record<string, Points>>('GET', `virtual-machines/${vm.id}/metrics?duration=1h`);
+      return (name: string): number => metrics[name]!.data.flat().reduce((sum, { value }) => sum + value, 0);
+    };
+    const before = (await used())('cpu');
+    expect(before).toBeGreaterThan(0);
+    await page(vm.fixed_ip!);
+    await eventually(async () => {
+      const now = await used();
+      expect(now('cpu')).toBeGreaterThan(before);
+      for (const name of ['memory.usages', 'disk.read', 'disk.write', 'network.in', 'network.out']) expect([name, now(name) > 0]).toEqual([name, true]);
+    }, 30_000);
+  }, 60_000);
 
   const viewerOf = async (kind: 'vnc' | 'serial'): Promise<Viewer> => {
     const { url } = await request<{ url: string }>('GET', `virtual-machines/${vm.id}/request-console?type=${kind}`);

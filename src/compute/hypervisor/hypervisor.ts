@@ -25,6 +25,17 @@ export interface PowerChange extends DomainIdentity {
   readonly state: InventoryItem['state'];
 }
 
+/** What a running guest has used since it was started. */
+export interface GuestCounters extends DomainIdentity {
+  readonly cpuNs: number;
+  /** In use at this moment, in MiB. */
+  readonly memoryMib: number;
+  readonly diskReadBytes: number;
+  readonly diskWriteBytes: number;
+  readonly networkInBytes: number;
+  readonly networkOutBytes: number;
+}
+
 export interface Hypervisor {
   readonly name: 'libvirt' | 'simulated';
   readonly acceleration: 'kvm' | 'tcg' | 'none';
@@ -132,6 +143,9 @@ export interface Hypervisor {
 
   /** The node has its lease again: takes in what was done meanwhile, by whomever, and undoes `fence`; starts nothing. */
   unfence(): Promise<void>;
+
+  /** Of every running domain of ours. */
+  counters(): Promise<readonly GuestCounters[]>;
 
   /** Tells of power changes that nobody here asked for (a guest that shut itself down, a crash). */
   onPowerChange(listener: (change: PowerChange) => void): void;

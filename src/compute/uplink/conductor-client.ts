@@ -9,6 +9,7 @@ import { Pool, type Dispatcher } from 'undici';
 import { WebSocket } from 'ws';
 import { MOST_FRAME_BYTES } from '../../protocol/console.js';
 import type { ConsoleLogAnswer } from '../../protocol/console-log.js';
+import type { SampleBatch } from '../../protocol/metrics.js';
 import type { Heartbeat, HeartbeatAnswer, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import type { ImageNewsAnswer, ImageNewsBatch } from '../../protocol/image.js';
 import type { ReportBatch, ReportBatchAnswer } from '../../protocol/report.js';
@@ -97,6 +98,10 @@ export class ConductorClient {
       maxPayload: MOST_FRAME_BYTES,
       perMessageDeflate: false,
     });
+  }
+
+  async sendSamples(batch: SampleBatch): Promise<void> {
+    await this.post('compute/metrics', batch);
   }
 
   async volumesRemoved(removed: RemovedVolumes): Promise<void> {

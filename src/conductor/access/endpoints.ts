@@ -99,6 +99,7 @@ export const ENDPOINTS: readonly Row[] = [
   ...rows(ONE, 'POST', '/resize', 'virtual-machine:resize'),
   ...rows(ONE, 'GET', '/request-console', 'virtual-machine:console'),
   ...rows(ONE, 'GET', '/console/{}', 'virtual-machine:console'),
+  ...rows(ONE, 'GET', '/metrics', 'virtual-machine:read'),
   ['GET', `${BY_ID}/logs`, 'virtual-machine:read'],
   ['POST', `${BY_ID}/logs`, 'virtual-machine:read'],
   ...rows(ONE, 'POST', '/attach-callback', 'virtual-machine:update'),

@@ -31,6 +31,9 @@ import { OrganizationQuota } from '../quotas/organization-quota.entity.js';
 import { SecurityRule } from '../security-rules/security-rule.entity.js';
 import { Profile } from '../profiles/profile.entity.js';
 import { Snapshot } from '../snapshots/snapshot.entity.js';
+import { MetricRollup } from '../metrics/metric-rollup.entity.js';
+import { SampleBatchSeen } from '../metrics/sample-batch-seen.entity.js';
+import { VmMetric } from '../metrics/vm-metric.entity.js';
 import { Task } from '../tasks/task.entity.js';
 import { Incarnation } from '../virtual-machines/incarnation.entity.js';
 import { VirtualMachineKeypair } from '../virtual-machines/virtual-machine-keypair.entity.js';
@@ -79,4 +82,7 @@ export const ENTITIES = [
   Price,
   UsagePeriod,
   ConsoleSession,
+  VmMetric,
+  MetricRollup,
+  SampleBatchSeen,
 ];

@@ -62,6 +62,7 @@ export class Registration {
       heartbeatSeconds: this.config.heartbeatSeconds,
       leaseSeconds: this.config.nodeLeaseSeconds,
       ...(request.fencing === true && { fenceSeconds: this.config.fenceSeconds, ended }),
+      metricsSeconds: this.config.metricsSeconds,
     };
   }
 

@@ -17,6 +17,18 @@ export interface LibvirtError {
   readonly message: string;
 }
 
+interface TypedParameter {
+  readonly field: string;
+  readonly type: number;
+  readonly value: number | bigint;
+}
+
+/** By virTypedParameterType: whole numbers alone, of which the short ones fill half of the value. */
+function numberIn({ field, type, value }: TypedParameter): [string, number][] {
+  if (type === 1 || type === 2) return [[field, Number(BigInt(value) & 0xffff_ffffn)]];
+  return type === 3 || type === 4 ? [[field, Number(value)]] : [];
+}
+
 export function loadLibvirt() {
   const libvirt = koffi.load('libvirt.so.0');
   const free = koffi.load('libc.so.6').func('void free(void *)');
@@ -45,6 +57,8 @@ export function loadLibvirt() {
     hostname: 'const char *',
     clientid: 'const char *',
   });
+  const statisticsRecord = koffi.struct({ domain: 'void *', parameters: 'void *', count: 'int' });
+  const parameterRecord = koffi.struct({ field: koffi.array('char', 80, 'String'), type: 'int', value: 'uint64' });
   const ownedString = koffi.disposable('OwnedString', 'str', free);
   const outInt = koffi.out(koffi.pointer('int'));
   const outPointer = koffi.out(koffi.pointer('void *'));
@@ -104,6 +118,8 @@ export function loadLibvirt() {
     virDomainGetXMLDesc: bind('virDomainGetXMLDesc', ownedString, [pointer, 'uint']),
     virDomainAttachDeviceFlags: bind('virDomainAttachDeviceFlags', 'int', [pointer, text, 'uint']),
     virDomainDetachDeviceFlags: bind('virDomainDetachDeviceFlags', 'int', [pointer, text, 'uint']),
+    virConnectGetAllDomainStats: bind('virConnectGetAllDomainStats', 'int', [pointer, 'uint', outPointer, 'uint']),
+    virDomainStatsRecordListFree: bind('virDomainStatsRecordListFree', 'void', [pointer]),
     virDomainOpenGraphicsFD: bind('virDomainOpenGraphicsFD', 'int', [pointer, 'uint', 'uint']),
     virDomainBlockResize: bind('virDomainBlockResize', 'int', [pointer, text, 'uint64', 'uint']),
     virDomainBackupBegin: bind('virDomainBackupBegin', 'int', [pointer, text, text, 'uint']),
@@ -156,6 +172,13 @@ export function loadLibvirt() {
     /** Of this connection, hence right only while nobody else uses it. */
     connectionError: (connection: Handle) => decodeError(functions.virConnGetLastError(connection)),
     decodeLease: (lease: Handle) => koffi.decode(lease, leaseRecord) as { mac: string | null; ipaddr: string },
+    /** The records of a list of statistics, each with its domain, which lives as long as the list. */
+    decodeStatistics: (list: Handle, length: number): { domain: Handle; values: Record<string, number> }[] =>
+      (koffi.decode(list, koffi.array('void *', length)) as Handle[]).map((record) => {
+        const { domain, parameters, count } = koffi.decode(record, statisticsRecord) as { domain: Handle; parameters: Handle; count: number };
+        const decoded = count === 0 ? [] : (koffi.decode(parameters, koffi.array(parameterRecord, count)) as TypedParameter[]);
+        return { domain, values: Object.fromEntries(decoded.flatMap(numberIn)) };
+      }),
     /** Callbacks live as long as the thread does. */
     callbacks: {
       lifecycle: (call: (connection: Handle, domain: Handle) => number) => koffi.register(call, lifecycleFunction),

@@ -7,6 +7,7 @@
  * uses meanwhile: its error slot is theirs alone, and everything quick goes on beside them.
  */
 import type { Handle, Libvirt, LibvirtError } from './bindings.js';
+import type { DomainStatistics } from './domain-statistics.js';
 
 export const METADATA_NAMESPACE = 'https://baton.dev/xmlns/instance/1';
 export const METADATA_PREFIX = 'baton';
@@ -21,6 +22,8 @@ const XML_INACTIVE = 2;
 const UNDEFINE_MANAGED_SAVE_SNAPSHOTS_NVRAM_CHECKPOINTS = 1 | 2 | 4 | 16;
 const SHUTDOWN_ACPI = 1;
 const FIRST_DISPLAY = 0;
+const STATISTICS = { cpu: 2, balloon: 4, interfaces: 16, blocks: 32 } as const;
+const ACTIVE_NOWAIT = 1 | (1 << 29);
 const NETWORK_UPDATE = { add: 3, remove: 2, section: 4, liveAndConfig: 3 } as const;
 const LIBVIRT_NO_SUCH = { domain: 42, network: 43, backup: 104 } as const;
 const INVALID_OPERATION = 55;
@@ -319,6 +322,26 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
 
     /** Long, because the first one after a change of QEMU waits until libvirt has examined QEMU anew. */
     defineDomain: (xml: string) => fromDocument('virDomainDefineXMLFlags', xml),
+
+    /** Of every running domain of the host, in one call, which does not wait for a QEMU that hangs. */
+    statistics: async (): Promise<DomainStatistics[]> => {
+      const connection = lender.borrow();
+      try {
+        call.virConnResetLastError(connection);
+        const out: unknown[] = [null];
+        const { cpu, balloon, interfaces, blocks } = STATISTICS;
+        const count = await run<number>('virConnectGetAllDomainStats', connection, cpu | balloon | interfaces | blocks, out, ACTIVE_NOWAIT);
+        if (count < 0) throw new LibvirtCallError(libvirt.connectionError(connection));
+        if (!out[0]) return [];
+        try {
+          return libvirt.decodeStatistics(out[0] as Handle, count).map(({ domain, values }) => ({ uuid: uuidOf(libvirt, domain), values }));
+        } finally {
+          call.virDomainStatsRecordListFree(out[0]);
+        }
+      } finally {
+        lender.giveBack(connection);
+      }
+    },
 
     startTransientDomain: (xml: string) => fromDocument('virDomainCreateXML', xml),
   };

@@ -27,7 +27,7 @@ import { NodeNetwork } from '../../network/node-network.js';
 import { SerialQueue } from '../../network/serial-queue.js';
 import { refuseUnreadable } from '../../network/security-rules.js';
 import { macOf, tapOf } from '../../network/subnet.js';
-import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
+import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { probeAcceleration } from './acceleration-probe.js';
 import { LibvirtCallError, type DomainRecord } from './calls.js';
 import { consoleTail } from './console-file.js';
@@ -35,6 +35,7 @@ import { LibvirtConnection } from './connection.js';
 import { DataFolder, type InstanceFiles } from './data-folder.js';
 import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata, type RootDisk } from './domain-document.js';
 import { DomainSnapshots } from './domain-snapshots.js';
+import { countersOf } from './domain-statistics.js';
 import { fenceLibvirtGuests, unfenceLibvirtGuests } from './libvirt-fence.js';
 import { DomainVolumes } from './domain-volumes.js';
 import { freeGpuAddresses } from './gpu-devices.js';
@@ -245,6 +246,16 @@ export class LibvirtHypervisor implements Hypervisor {
       if ((await this.domainOf(identity))?.state !== 'running')
         throw new HypervisorError('The virtual machine does not run on its node.', false);
       return await (kind === 'vnc' ? this.consoles.screen(identity) : this.consoles.serialLine(identity));
+    });
+  }
+
+  counters(): Promise<readonly GuestCounters[]> {
+    return this.explained('What the guests of the compute node use cannot be read', async () => {
+      const statistics = new Map((await this.connection.call('statistics')).map((domain) => [domain.uuid, domain]));
+      return (await this.ownDomains()).flatMap((domain) => {
+        const found = domain.state === 'running' ? statistics.get(domain.uuid) : undefined;
+        return found ? [{ ...identityOf(domain), ...countersOf(found) }] : [];
+      });
     });
   }
 

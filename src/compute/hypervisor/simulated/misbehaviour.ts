@@ -20,6 +20,7 @@ export type SimulatedCall =
   | 'inventory'
   | 'consoleLog'
   | 'openConsole'
+  | 'counters'
   | 'fetchImage';
 
 export type Misbehaviour =

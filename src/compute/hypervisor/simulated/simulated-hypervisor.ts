@@ -20,12 +20,13 @@ import type { VmSpec } from '../../../protocol/task.js';
 import type { VolumePreparation, VolumeSpec } from '../../../protocol/volume.js';
 import { GuardedEgress } from '../../../egress/guarded-egress.js';
 import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
-import { HypervisorError, type DomainIdentity, type Hypervisor, type PowerChange } from '../hypervisor.js';
+import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { AddressPool } from './address-pool.js';
 import { Journal, simulatedJournal, type SimulatedDomain } from './journal.js';
 import { misbehave, type Misbehaviours } from './misbehaviour.js';
 import { fenceSimulatedGuests } from './simulated-fence.js';
 import { simulatedConsole } from './simulated-console.js';
+import { simulatedCounters } from './simulated-counters.js';
 import { SimulatedScreen } from './simulated-screen.js';
 import { SimulatedSerialLine } from './simulated-serial-line.js';
 
@@ -55,6 +56,7 @@ export class SimulatedHypervisor implements Hypervisor {
   private readonly journal: Journal;
   private readonly consoles = new Set<Duplex>();
   private mayRun: () => void = () => undefined;
+  private readonly openedAt = performance.now();
   private readonly listeners: ((change: PowerChange) => void)[] = [];
 
   constructor(private readonly options: SimulatedHypervisorOptions) {
@@ -254,6 +256,12 @@ export class SimulatedHypervisor implements Hypervisor {
 
   async unfence(): Promise<void> {
     this.domains = await this.journal.reread();
+  }
+
+  async counters(): Promise<readonly GuestCounters[]> {
+    if (!(await misbehave('counters', this.misbehaviours.counters))) return [];
+    const seconds = (performance.now() - this.openedAt) / 1000;
+    return [...this.domains.values()].filter(({ state }) => state === 'running').map((domain) => simulatedCounters(domain, seconds));
   }
 
   onPowerChange(listener: (change: PowerChange) => void): void {

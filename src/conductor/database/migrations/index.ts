@@ -10,6 +10,7 @@ import { ImagesOfOrganizations1764610000000 } from './1764610000000-images-of-or
 import { ImageTransferProblems1764610000001 } from './1764610000001-image-transfer-problems.js';
 import { VolumesGrowBootAndTell1764630000000 } from './1764630000000-volumes-grow-boot-and-tell.js';
 import { Consoles1764640000000 } from './1764640000000-consoles.js';
+import { Metrics1764640000001 } from './1764640000001-metrics.js';
 import { PricesAndUsage1764650000000 } from './1764650000000-prices-and-usage.js';
 import { AccessTokens1764650000001 } from './1764650000001-access-tokens.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
@@ -28,6 +29,7 @@ export const MIGRATIONS = [
   ImageTransferProblems1764610000001,
   VolumesGrowBootAndTell1764630000000,
   Consoles1764640000000,
+  Metrics1764640000001,
   PricesAndUsage1764650000000,
   AccessTokens1764650000001,
   AnotherNode1764660000000,
