@@ -15,7 +15,7 @@ import {
 import { startPostgres, type PostgresServer } from '../test/support/postgres.js';
 import { startRabbitMq, type RabbitMqServer } from '../test/support/rabbitmq.js';
 import { freePorts, scratchFolder } from '../test/support/scratch.js';
-import { LoadBalancer } from './load-balancer.js';
+import { LoadBalancer } from '../test/support/load-balancer.js';
 
 const CONDUCTORS = 3;
 const WORKERS = 4;

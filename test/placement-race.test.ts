@@ -149,3 +149,18 @@ describe('a pool of five GPUs on two nodes', () => {
     await expectSumsToBeExact();
   }, 30_000);
 });
+
+describe('the last four slots of a cloud of eight conductors', () => {
+  beforeAll(() => start({ conductors: 8, capacity: { cpus: 100, memoryMib: 1_024, diskGib: 1_000 } }), 120_000);
+  afterAll(() => cloud.stop());
+
+  it('are sold to four of 512 that ask at once, 64 at each', async () => {
+    const answers = await atEveryConductor(64, {});
+    expect(withStatus(answers, 200)).toHaveLength(4);
+    expectOnlyHonestRefusals(answers);
+    expect(await conductors[0]!.count()).toBe(4);
+    await expectSumsToBeExact();
+    await deleteEverything();
+    await expectSumsToBeExact();
+  }, 60_000);
+});

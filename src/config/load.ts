@@ -42,6 +42,8 @@ function contradictions(config: Config): string[] {
     problems.push('BATON_NODE_LEASE_SECONDS must be at least twice BATON_HEARTBEAT_SECONDS, or nodes flap.');
   if (config.environment === 'production' && config.egressAllow.some((range) => /^(127\.|::1|0\.0\.0\.0\/0|::\/0)/.test(range)))
     problems.push('BATON_EGRESS_ALLOW may not open loopback or everything in production; set BATON_ENV=development for that.');
+  if (config.environment === 'production' && config.crashAt !== undefined)
+    problems.push('BATON_CRASH_AT is for tests of recovery; set BATON_ENV=development for it.');
   return problems;
 }
 

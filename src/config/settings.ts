@@ -3,6 +3,7 @@
  * `--print-config` prints this table; `load.ts` reads it. There is no other place where configuration comes from.
  */
 import { z } from 'zod';
+import { CRASH_POINTS } from '../crash-points.js';
 
 export type Role = 'conductor' | 'compute';
 
@@ -67,6 +68,12 @@ export const SETTINGS = {
     schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
     roles: both,
     help: 'How much is logged (JSON lines on standard error).',
+  }),
+  crashAt: setting({
+    env: 'BATON_CRASH_AT',
+    schema: z.enum(CRASH_POINTS).optional(),
+    roles: both,
+    help: 'For tests of recovery, in development only: the process kills itself when it comes to this point.',
   }),
   databaseUrl: setting({
     env: 'DATABASE_URL',

@@ -6,11 +6,13 @@ import { RabbitMqTaskConsumer } from '../../messaging/rabbitmq/task-consumer.js'
 import { NestLogger, standardErrorLogger } from '../logging.js';
 import { Shutdown } from '../shutdown.js';
 import type { Run } from './command.js';
+import { armCrashPoint } from '../../crash-points.js';
 
 export const run: Run = async ({ flags, environment }) => {
   const config = loadConfig(['compute'], flags, environment);
   if (config.amqpUrl === undefined)
     throw new ConfigError(['AMQP_URL is missing: a worker of its own takes its tasks from RabbitMQ.']);
+  armCrashPoint(config.crashAt);
   const logger = standardErrorLogger(config.logLevel);
   NestStaticLogger.overrideLogger(new NestLogger(logger));
   const shutdown = new Shutdown((message) => logger.error(message));

@@ -1,6 +1,7 @@
 import { ConfigError, loadConfig } from '../../config/load.js';
 import { startConductor } from '../../conductor/conductor.js';
 import { RabbitMqTaskPublisher } from '../../messaging/rabbitmq/task-publisher.js';
+import { armCrashPoint } from '../../crash-points.js';
 import { NestLogger, standardErrorLogger } from '../logging.js';
 import { Shutdown } from '../shutdown.js';
 import type { Run } from './command.js';
@@ -9,6 +10,7 @@ export const run: Run = async ({ flags, environment }) => {
   const config = loadConfig(['conductor'], flags, environment);
   if (config.amqpUrl === undefined)
     throw new ConfigError(['AMQP_URL is missing: a conductor of its own needs RabbitMQ. bin/up works without one.']);
+  armCrashPoint(config.crashAt);
   const logger = standardErrorLogger(config.logLevel);
   const shutdown = new Shutdown((message) => logger.error(message));
   try {

@@ -17,6 +17,7 @@ import type { ReportDraft } from '../uplink/reporter.js';
 import { HypervisorError, type Hypervisor } from '../hypervisor/hypervisor.js';
 import { pauseAfter } from '../retry.js';
 import type { KnownVm } from './known-vms.js';
+import { crashPoint } from '../../crash-points.js';
 
 type Step = (visit: Visit) => Promise<'next' | 'ended'>;
 
@@ -51,7 +52,10 @@ interface Visit extends ConvergePorts {
 export async function converge(task: ConvergeTask, known: KnownVm, ports: ConvergePorts): Promise<void> {
   const visit: Visit = { ...ports, task, known };
   try {
-    for (const step of ROADS[task.spec.power]) if ((await step(visit)) === 'ended') return;
+    for (const step of ROADS[task.spec.power]) {
+      crashPoint(`converge:${step.name}`);
+      if ((await step(visit)) === 'ended') return;
+    }
   } catch (error) {
     if (!(error instanceof HypervisorError)) throw error;
     await giveUp(visit, error);

@@ -13,6 +13,7 @@ import type { PowerChange } from '../hypervisor/hypervisor.js';
 import { converge, type ConvergePorts } from './converge.js';
 import { KeyedQueue } from './keyed-queue.js';
 import { KnownVms, type KnownVm } from './known-vms.js';
+import { crashPoint } from '../../crash-points.js';
 
 export class TaskRunner {
   private readonly vms = new KeyedQueue<VmUuid>();
@@ -33,6 +34,7 @@ export class TaskRunner {
       if (this.halted) return this.leave(delivery);
       try {
         await this.carryOut(delivery, known);
+        crashPoint('task:reported');
         delivery.ack();
       } catch (error) {
         // Its session is over: another process will get the task.

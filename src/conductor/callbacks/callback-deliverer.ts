@@ -19,6 +19,7 @@ import { DeliveryQueue, type AttemptRecord, type LeasedDelivery } from './delive
 import { retryPause } from './retry-schedule.js';
 import { SigningSecretsService } from './signing-secrets.service.js';
 import { CONNECTIONS_PER_HOST, WebhookSender, type Attempt } from './webhook-sender.js';
+import { crashPoint } from '../../crash-points.js';
 
 const POLL_MS = 2_000;
 const MOST_UNDER_WAY = 64;
@@ -68,6 +69,7 @@ export class CallbackDeliverer implements OnApplicationBootstrap, OnModuleDestro
     if (limit <= 0 || this.stopping) return;
     try {
       const batch = await this.queue.lease({ limit, perHost: CONNECTIONS_PER_HOST, busy: this.busyHosts });
+      if (batch.length > 0) crashPoint('webhook:leased');
       for (const delivery of batch) this.begin(delivery);
       if (batch.length > 0) this.leasing.request();
     } catch (error) {
@@ -90,6 +92,7 @@ export class CallbackDeliverer implements OnApplicationBootstrap, OnModuleDestro
     try {
       const secrets = delivery.secrets.length > 0 ? delivery.secrets : await this.firstSecrets(delivery);
       const attempt = await this.sender.send(delivery, secrets);
+      crashPoint('webhook:sent');
       // Looked up only now: the list is replaced whenever a batch is written.
       this.unrecorded.push(recordOf(delivery, attempt));
       this.recording.request();

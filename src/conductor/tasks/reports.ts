@@ -17,6 +17,7 @@ import { writeStatusChanges, type StatusChange } from '../virtual-machines/vm-st
 import { settleSnapshots, type SnapshotEnd } from '../snapshots/snapshot-reports.js';
 import { settleAttachments, type AttachmentNews } from '../volumes/attachment-reports.js';
 import { foldReport, type ReportedVm } from './report-folding.js';
+import { crashPoint } from '../../crash-points.js';
 
 interface ReportedRow {
   readonly incarnation_id: IncarnationId;
@@ -139,9 +140,11 @@ export class Reports {
       await writeStatusChanges(transaction, changes);
       const told = await settleSnapshots(transaction, snapshotEnds(folded.changed));
       callbacks = told || volumeCallbacks || changes.some((change) => change.hasCallback);
+      crashPoint('reports:written');
       undone = [...folded.changed.values()].some((vm) => vm.observed === 'undone');
       return folded.verdicts;
     });
+    crashPoint('reports:committed');
     if (callbacks) this.deliverer.wake();
     if (undone) this.undoneListener();
     return verdicts;

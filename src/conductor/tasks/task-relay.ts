@@ -15,6 +15,7 @@ import type { IncarnationId, TaskId, VmId, VmUuid } from '../../protocol/ids.js'
 import { PROTOCOL_VERSION, type DesiredPower, type VmHardware } from '../../protocol/task.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { TASK_PUBLISHER } from './task-publisher.token.js';
+import { crashPoint } from '../../crash-points.js';
 
 const BATCH = 256;
 const POLL_MS = 1_000;
@@ -112,6 +113,7 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
   private async relayBatch(): Promise<number> {
     const tasks = await LEASE.run(this.dataSource, []);
     if (tasks.length === 0) return 0;
+    crashPoint('relay:leased');
     const published: TaskId[] = [];
     const long: TaskId[] = [];
     const kept = new Map<string, TaskId[]>();
@@ -122,6 +124,7 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
         else kept.set(problem, [...(kept.get(problem) ?? []), task.id]);
       }),
     );
+    crashPoint('relay:published');
     if (published.length > 0)
       await PUBLISHED.run(this.dataSource, [published, this.config.taskDeadlineSeconds]);
     if (long.length > 0) await PUBLISHED.run(this.dataSource, [long, Math.max(SNAPSHOT_SECONDS, this.config.taskDeadlineSeconds)]);

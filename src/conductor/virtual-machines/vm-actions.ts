@@ -20,6 +20,7 @@ import { VmQueries } from './vm-queries.js';
 import { takeFlavor } from './vm-resizing.js';
 import { ACTIONS, desiredPowerFor, isAllowed, type VmAction } from './vm-status.js';
 import { beingSnapshotted, lockVms, writeWishes, type LockedVm, type VmSelector, type Wish } from './vm-wishes.js';
+import { crashPoint } from '../../crash-points.js';
 
 /** What an action needs to know beside the VM. */
 export interface ActionDetails {
@@ -78,6 +79,7 @@ export class VmActions {
     for (let attempt = 1; ; attempt++) {
       try {
         const result = await this.dataSource.transaction((transaction) => attemptAction(transaction, principal, action, selector, details));
+        crashPoint('change:committed');
         if (result.wishes.size > 0) this.relay.wake();
         if ([...result.wishes.keys()].some((vm) => vm.has_callback)) this.deliverer.wake();
         return result;

@@ -39,6 +39,7 @@ import { CLAIM_LOST, insertVms, type Claim, type NewVm, type VmInsertion } from 
 import { VmInsertionQueue } from './vm-insertion-queue.js';
 import { VmRequests, type ResolvedRequest } from './vm-request.js';
 import { renderVm } from './vm-view.js';
+import { crashPoint } from '../../crash-points.js';
 
 /** How often a lost race for capacity or for an assigned name is run again. */
 const ATTEMPTS = 8;
@@ -164,6 +165,7 @@ export class VmCreation {
   }
 
   private committed(insertion: VmInsertion): void {
+    crashPoint('create:committed');
     this.relay.wake();
     if (insertion.callbackUrl !== null) this.deliverer.wake();
     const { vcpus, memory_mib, disk_gib } = insertion.claim;

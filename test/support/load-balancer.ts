@@ -7,7 +7,7 @@ export class LoadBalancer {
 
   private constructor(
     private readonly server: Server,
-    private readonly ports: readonly number[],
+    private ports: readonly number[],
   ) {
     server.on('connection', (client) => this.join(client, this.ports.length));
   }
@@ -16,6 +16,12 @@ export class LoadBalancer {
     const server = createServer();
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
     return new LoadBalancer(server, ports);
+  }
+
+  /** From now on to these, also for those that were connected. */
+  route(ports: readonly number[]): void {
+    this.ports = ports;
+    for (const socket of this.sockets) socket.destroy();
   }
 
   async close(): Promise<void> {
