@@ -22,6 +22,7 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'admin quota': () => import('./cli/commands/admin-quota.js'),
   'admin price': () => import('./cli/commands/admin-price.js'),
   'admin auto-recover': () => import('./cli/commands/admin-auto-recover.js'),
+  'admin dead-letters': () => import('./cli/commands/admin-dead-letters.js'),
   'admin node drain': () => import('./cli/commands/admin-node-drain.js'),
   'admin node undrain': () => import('./cli/commands/admin-node-undrain.js'),
   'admin nodes': () => import('./cli/commands/admin-nodes.js'),

@@ -34,7 +34,7 @@ jest.setTimeout(240_000);
 
 const CREATES = 12;
 /** Longer than a webhook's lease, which is what those that died with a conductor wait for. */
-const PATIENCE_MS = 100_000;
+const PATIENCE_MS = 60_000;
 // Short, so that what the dead left is soon taken up by others.
 const ENV = { BATON_HEARTBEAT_SECONDS: '0.5', BATON_NODE_LEASE_SECONDS: '3', BATON_TASK_DEADLINE_SECONDS: '5' };
 

@@ -2,7 +2,10 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { fsck } from '../src/conductor/admin/fsck.js';
 import { createJoinToken } from '../src/conductor/fleet/join-tokens.js';
+import { deadTasks, replayDeadTask } from '../src/conductor/tasks/dead-letter-replay.js';
+import type { TaskId } from '../src/protocol/ids.js';
 import { JOIN_TOKEN, startCloud, type Answer, type Cloud, type CloudOptions, type Json } from './support/cloud.js';
 import type { CloudNode } from './support/cloud-node.js';
 import { eventually } from './support/eventually.js';
@@ -294,6 +297,27 @@ describe('a node', () => {
     await vms.gone(vm.id);
     expect(await used()).toBe(0);
     expect(await cloud.nodes[0]!.hypervisor.inventory()).toEqual([]);
+  });
+
+  it('whose worker broke on a task makes the VM when an operator asks for it once more', async () => {
+    await start();
+    const { hypervisor } = cloud.nodes[0]!;
+    hypervisor.misbehaviours = { start: { kind: 'broken' } };
+    const { body } = await vms.post({ count: 2 });
+    const [mended, deleted] = body.instances as [{ id: number; name: string }, { id: number; name: string }];
+    for (const { id } of body.instances) await vms.reaches(id, 'ERROR');
+    const dead = await deadTasks(cloud.database);
+    expect(dead.map(({ vm, power }) => [vm, power])).toEqual(expect.arrayContaining([[mended.name, 'running'], [deleted.name, 'running']]));
+    const taskOf = (name: string): TaskId => dead.find(({ vm }) => vm === name)!.id;
+
+    hypervisor.misbehaviours = {};
+    expect(await replayDeadTask(cloud.database, taskOf(mended.name))).toBe('replayed');
+    await vms.reaches(mended.id, 'ACTIVE');
+    expect(await replayDeadTask(cloud.database, taskOf(mended.name))).toBe('not dead');
+    await vms.delete(`/${deleted.id}`);
+    await vms.gone(deleted.id);
+    expect(await replayDeadTask(cloud.database, taskOf(deleted.name))).toBe('gone');
+    expect(await fsck(cloud.database)).toEqual([]);
   });
 
   it('whose worker stops while it builds makes the VM when it starts again', async () => {

@@ -141,6 +141,12 @@ export const COMMANDS = {
       off: { type: 'boolean', help: 'No longer.' },
     },
   },
+  'admin dead-letters': {
+    words: 'admin dead-letters',
+    summary: 'List the tasks that no worker could carry out, or ask for one once more.',
+    roles: conductor,
+    flags: { replay: { type: 'string', value: 'TASK', help: 'Ask once more for what this task was for.' } },
+  },
   'admin node drain': {
     words: 'admin node drain',
     operand: 'NODE',

@@ -57,6 +57,7 @@ export interface Cloud {
   readonly url: string;
   /** Of every conductor. */
   readonly urls: readonly string[];
+  readonly databaseUrl: string;
   readonly bus: EmbeddedTaskBus;
   readonly database: DataSource;
   /** The seeded organization `demo`: environment and keypair have its name. */
@@ -109,6 +110,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     urls,
     bus,
     database,
+    databaseUrl: config.databaseUrl,
     demo,
     other: await addTenant(database, 'other', newPublicKey()),
     nodes,

@@ -14,9 +14,10 @@ interface TaskRow {
 }
 
 const UNFINISHED_TASKS = `
-  SELECT task.id, task.state, node.name AS node, task.spec ->> 'name' AS vm, task.spec ->> 'power' AS power,
+  SELECT task.id, task.state, node.name AS node, vm.name AS vm, vm.desired_power AS power,
          task.attempts, round(extract(epoch FROM now() - task.created_at))::int AS age, task.last_error
     FROM task JOIN compute_node node ON node.id = task.compute_node_id
+    JOIN virtual_machine vm ON vm.id = task.virtual_machine_id
    WHERE task.state IN ('pending', 'published')
    ORDER BY task.created_at`;
 

@@ -46,7 +46,7 @@ export interface LeaseRequest {
 }
 
 /** Longer than an attempt can take, so that the lease of a living deliverer does not end under it. */
-const LEASE = "interval '60 seconds'";
+const LEASE = "interval '30 seconds'";
 /** Due rows that are looked at to fill one batch. */
 const WINDOW = 500;
 
