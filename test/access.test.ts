@@ -16,8 +16,8 @@ interface Operation {
   readonly path: string;
 }
 
-/** Behind no API key: health, and what has keys or tokens of its own. */
-const OPEN = /^\/(healthz|readyz|compute\/|metadata\/)/;
+/** Behind no API key: health, a schema, and what has keys, tokens or signatures of its own. */
+const OPEN = /^\/(healthz|readyz|compute\/|metadata\/|(v1\/)?gitops\/(schema\.json$|git-repo\/\{id\}\/github-webhook$))/;
 
 let api: Api;
 let operations: Operation[];

@@ -3,6 +3,7 @@
  * owns the order in which they start, and by that in which they stop: nodes, conductor, bus, PostgreSQL. The lock on
  * the folder comes first of all, so that no two of them ever share data.
  */
+import { randomBytes } from 'node:crypto';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -70,9 +71,10 @@ export async function startAllInOne(request: AllInOneRequest, shutdown: Shutdown
   else await prepareLibvirt(decision, folders, progress);
 
   const databaseUrl = environment['DATABASE_URL'] || (await startPostgres(folders, shutdown, progress));
-  const config = configure(request, decision, folders, databaseUrl);
+  const secretKey = environment['BATON_SECRET_KEY'] || before.BATON_SECRET_KEY || randomBytes(32).toString('base64');
+  const config = configure(request, decision, folders, { DATABASE_URL: databaseUrl, BATON_SECRET_KEY: secretKey });
   const apiKey = before.BATON_API_KEY ?? newSecret('key');
-  const entries = { BATON_API_KEY: apiKey, BATON_HYPERVISOR: decision.hypervisor, BATON_NODES: String(nodes) };
+  const entries = { BATON_API_KEY: apiKey, BATON_SECRET_KEY: secretKey, BATON_HYPERVISOR: decision.hypervisor, BATON_NODES: String(nodes) };
   // Before anything is made with them: a crash from here on must not forget what the cloud was made with.
   await file.write({ ...entries, DATABASE_URL: databaseUrl });
 
@@ -125,7 +127,7 @@ async function startPostgres({ data }: Folders, shutdown: Shutdown, progress: Pr
   return postgres.url;
 }
 
-function configure(request: AllInOneRequest, { hypervisor }: Decision, folders: Folders, databaseUrl: string): Config {
+function configure(request: AllInOneRequest, { hypervisor }: Decision, folders: Folders, own: Environment): Config {
   const environment = {
     BATON_IMAGE_STORE: join(folders.data, 'images'),
     // Known to this process alone: only its own nodes can join with it.
@@ -133,7 +135,7 @@ function configure(request: AllInOneRequest, { hypervisor }: Decision, folders: 
     ...(hypervisor === 'libvirt' && { BATON_PROBE_GUEST: guestImageFolder(folders) }),
     ...request.environment,
     BATON_HYPERVISOR: hypervisor,
-    DATABASE_URL: databaseUrl,
+    ...own,
   };
   return loadConfig(['conductor', 'compute'], { ...request.flags, hypervisor }, environment);
 }

@@ -5,7 +5,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-const NAMES = ['BATON_URL', 'BATON_API_KEY', 'BATON_HYPERVISOR', 'BATON_NODES', 'DATABASE_URL'] as const;
+const NAMES = ['BATON_URL', 'BATON_API_KEY', 'BATON_SECRET_KEY', 'BATON_HYPERVISOR', 'BATON_NODES', 'DATABASE_URL'] as const;
 
 export type EnvironmentEntries = Readonly<Partial<Record<(typeof NAMES)[number], string>>>;
 

@@ -17,10 +17,12 @@ describe('--print-config', () => {
 
   it('shows no secret', () => {
     const secrets = Object.values(SETTINGS).filter((setting) => 'secret' in setting);
-    const environment = Object.fromEntries(
-      secrets.map(({ env }) => [env, env === 'AMQP_URL' ? 'amqp://u:hush-hush-hush-hush@h' : 'postgres://u:hush-hush-hush-hush@h']),
-    );
+    const key = Buffer.alloc(32, 'hush').toString('base64');
+    const valid: Readonly<Record<string, string>> = { AMQP_URL: 'amqp://u:hush-hush-hush-hush@h', BATON_SECRET_KEY: key };
+    const environment = Object.fromEntries(secrets.map(({ env }) => [env, valid[env] ?? 'postgres://u:hush-hush-hush-hush@h']));
     expect(secrets.length).toBeGreaterThan(0);
-    expect(configurationOf('conductor', {}, environment)).not.toContain('hush');
+    const shown = configurationOf('conductor', {}, environment);
+    expect(shown).not.toContain('hush');
+    expect(shown).not.toContain(key);
   });
 });

@@ -16,6 +16,7 @@ import { EnvironmentsModule } from './environments/environments.module.js';
 import { FirewallsModule } from './firewalls/firewalls.module.js';
 import { FleetModule } from './fleet/fleet.module.js';
 import { FloatingIpsModule } from './floating-ips/floating-ips.module.js';
+import { GitopsModule } from './gitops/gitops.module.js';
 import { HealthController } from './health.controller.js';
 import { IdentityModule } from './identity/identity.module.js';
 import { ImagesModule } from './images/images.module.js';
@@ -70,6 +71,7 @@ export class ConductorModule {
         MetadataModule,
         ProfilesModule,
         ConsoleLogsModule,
+        GitopsModule,
         BillingModule,
         ConsolesModule,
         MetricsModule,

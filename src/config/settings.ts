@@ -193,6 +193,17 @@ export const SETTINGS = {
     roles: both,
     help: 'CIDR ranges, separated by commas, that callbacks may go to and images come from although they are not public addresses.',
   }),
+  secretKey: setting({
+    env: 'BATON_SECRET_KEY',
+    schema: z
+      .string()
+      .transform((text) => Buffer.from(text, 'base64'))
+      .refine((key) => key.length === 32, 'must be 32 bytes in base64, as `openssl rand -base64 32` makes them')
+      .optional(),
+    roles: conductor,
+    secret: true,
+    help: 'Seals what has to be kept secret and read again: credentials of Git repositories. The same for all conductors; without it none can be kept.',
+  }),
   joinToken: setting({
     env: 'BATON_JOIN_TOKEN',
     schema: z.string().min(20, 'must have at least 20 characters').optional(),

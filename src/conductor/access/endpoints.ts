@@ -25,6 +25,9 @@ const rows = (forms: readonly Form[], method: string, action: string, requiremen
 const EVERY_FORM: readonly Form[] = [BY_ID, BY_NAME, BY_LABEL];
 const ONE: readonly Form[] = [BY_ID, BY_NAME];
 
+/** The same under both. */
+const GITOPS = ['/gitops', '/v1/gitops'] as const;
+
 export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/api-key', 'self'],
   ['POST', '/v1/api-key/generate', 'self'],
@@ -154,6 +157,22 @@ export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/core/profiles/{}', 'profile:read'],
   ['POST', '/v1/core/profiles', 'profile:create'],
   ['DELETE', '/v1/core/profiles/{}', 'profile:delete'],
+
+  ...GITOPS.flatMap((root): Row[] => [
+    ['POST', `${root}/apply`, 'gitops:apply'],
+    ['GET', `${root}/git-repo`, 'gitops:read'],
+    ['POST', `${root}/git-repo`, 'gitops:create'],
+    ['GET', `${root}/git-repo/{}`, 'gitops:read'],
+    ['PUT', `${root}/git-repo/{}`, 'gitops:update'],
+    ['DELETE', `${root}/git-repo/{}`, 'gitops:delete'],
+    ['GET', `${root}/git-repo/{}/plan`, 'gitops:read'],
+    ['GET', `${root}/git-repo/{}/syncs`, 'gitops:read'],
+    ['GET', `${root}/git-repo/{}/resources`, 'gitops:read'],
+    ['POST', `${root}/git-repo/{}/sync`, 'gitops:sync'],
+    ['POST', `${root}/git-repo/{}/pause`, 'gitops:sync'],
+    ['POST', `${root}/git-repo/{}/resume`, 'gitops:sync'],
+    ['POST', `${root}/git-repo/{}/rollback`, 'gitops:sync'],
+  ]),
 
   ['GET', '/v1/pricebook', 'catalog:read'],
   ['GET', '/v1/pricebook/calculate/resource/{}/{}', 'billing:read'],

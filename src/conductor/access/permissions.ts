@@ -57,6 +57,12 @@ export const PERMISSIONS = {
   'role:update': 132,
   'role:delete': 133,
   'billing:read': 140,
+  'gitops:read': 240,
+  'gitops:create': 241,
+  'gitops:update': 242,
+  'gitops:delete': 243,
+  'gitops:sync': 244,
+  'gitops:apply': 245,
 } as const;
 
 export type Permission = keyof typeof PERMISSIONS;

@@ -51,6 +51,7 @@ export const POLICIES: readonly Policy[] = [
     permissions: of('organization', 'member', 'invite', 'role'),
   },
   { id: 13, name: 'BillingReadOnly', description: 'Usage, and what it costs.', permissions: of('billing') },
+  { id: 24, name: 'GitopsFullAccess', description: 'Git repositories of desired state.', permissions: of('gitops') },
 ];
 
 export const policyById = (id: number): Policy | undefined => POLICIES.find((policy) => policy.id === id);

@@ -6,6 +6,7 @@ import { QUOTA_KINDS } from '../quotas/quota-refusal.js';
 import { SNAPSHOT_INVARIANTS } from './snapshot-invariants.js';
 import { USAGE_INVARIANTS } from './usage-invariants.js';
 import { IMAGE_INVARIANTS } from './image-invariants.js';
+import { GITOPS_INVARIANTS } from './gitops-invariants.js';
 import { VOLUME_INVARIANTS } from './volume-invariants.js';
 
 export interface Invariant {
@@ -79,6 +80,7 @@ export const INVARIANTS: readonly Invariant[] = [
   ...IMAGE_INVARIANTS,
   ...VOLUME_INVARIANTS,
   ...SNAPSHOT_INVARIANTS,
+  ...GITOPS_INVARIANTS,
   ...USAGE_INVARIANTS,
   {
     name: 'claims-add-up',

@@ -21,7 +21,7 @@ export class CallbackDelivery {
   @ForeignKey(() => Organization)
   organizationId: OrganizationId;
 
-  /** What it tells of: a VM or a volume. */
+  /** What it tells of: a VM or a volume; neither when it is a repository of desired state. */
   @Column('int', { nullable: true })
   @ForeignKey(() => VirtualMachine)
   virtualMachineId: VmId | null;

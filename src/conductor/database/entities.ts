@@ -19,6 +19,10 @@ import { JoinToken } from '../fleet/join-token.entity.js';
 import { FirewallAttachment } from '../firewalls/firewall-attachment.entity.js';
 import { Firewall } from '../firewalls/firewall.entity.js';
 import { FloatingIp } from '../floating-ips/floating-ip.entity.js';
+import { GitRepository } from '../gitops/git-repository.entity.js';
+import { GitopsOwnership } from '../gitops/gitops-ownership.entity.js';
+import { GitopsSnapshot } from '../gitops/gitops-snapshot.entity.js';
+import { GitopsSync } from '../gitops/gitops-sync.entity.js';
 import { IdempotencyKey } from '../idempotency/idempotency-key.entity.js';
 import { AccessToken } from '../identity/access-token.entity.js';
 import { ApiKey } from '../identity/api-key.entity.js';
@@ -85,4 +89,8 @@ export const ENTITIES = [
   VmMetric,
   MetricRollup,
   SampleBatchSeen,
+  GitRepository,
+  GitopsSnapshot,
+  GitopsSync,
+  GitopsOwnership,
 ];

@@ -8,5 +8,6 @@ import { EnvironmentsService } from './environments.service.js';
   imports: [IdentityModule],
   controllers: [EnvironmentsController],
   providers: [EnvironmentsService],
+  exports: [EnvironmentsService],
 })
 export class EnvironmentsModule {}

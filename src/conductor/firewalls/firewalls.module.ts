@@ -8,5 +8,6 @@ import { FirewallsService } from './firewalls.service.js';
   imports: [TasksModule],
   controllers: [FirewallsController],
   providers: [FirewallAttachmentsService, FirewallsService],
+  exports: [FirewallAttachmentsService, FirewallsService],
 })
 export class FirewallsModule {}

@@ -3,5 +3,5 @@ import { TasksModule } from '../tasks/tasks.module.js';
 import { FloatingIpsController } from './floating-ips.controller.js';
 import { FloatingIpsService } from './floating-ips.service.js';
 
-@Module({ imports: [TasksModule], controllers: [FloatingIpsController], providers: [FloatingIpsService] })
+@Module({ imports: [TasksModule], controllers: [FloatingIpsController], providers: [FloatingIpsService], exports: [FloatingIpsService] })
 export class FloatingIpsModule {}

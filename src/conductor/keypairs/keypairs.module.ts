@@ -8,5 +8,6 @@ import { KeypairsService } from './keypairs.service.js';
   imports: [IdentityModule],
   controllers: [KeypairsController],
   providers: [KeypairsService],
+  exports: [KeypairsService],
 })
 export class KeypairsModule {}

@@ -16,5 +16,6 @@ import { VolumesService } from './volumes.service.js';
   imports: [CallbacksModule, EgressModule, FleetModule, IdentityModule, TasksModule],
   controllers: [VolumesController, VolumeAttachmentsController, VolumeCallbacksController],
   providers: [VolumeAttachments, VolumeCallbacks, VolumesService],
+  exports: [VolumeAttachments, VolumesService],
 })
 export class VolumesModule {}

@@ -16,6 +16,7 @@ import { AccessTokens1764650000001 } from './1764650000001-access-tokens.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
 import { Draining1764660000001 } from './1764660000001-draining.js';
 import { LostNodes1764660000002 } from './1764660000002-lost-nodes.js';
+import { Gitops1764700000000 } from './1764700000000-gitops.js';
 
 export const MIGRATIONS = [
   InitialSchema1764000000000,
@@ -35,4 +36,5 @@ export const MIGRATIONS = [
   AnotherNode1764660000000,
   Draining1764660000001,
   LostNodes1764660000002,
+  Gitops1764700000000,
 ];

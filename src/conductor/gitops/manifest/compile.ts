@@ -14,7 +14,7 @@ import { parsePublicKey } from '../../keypairs/openssh-public-key.js';
 import { dataProblem } from '../../profiles/profile.requests.js';
 import { checkedRule } from '../../security-rules/checked-rule.js';
 import { VM_NAME_PATTERN, VM_NAME_RULE } from '../../virtual-machines/vm-names.js';
-import { fieldName, readDocuments, type ManifestFiles, type ReadDocument } from './read-documents.js';
+import { fieldName, isManifestFile, readDocuments, type ManifestFiles, type ReadDocument } from './read-documents.js';
 import { keyOf, titleOf, type DeclaredResource, type FirewallSpec, type ManifestProblem, type ResourceKey, type VirtualMachineSpec } from './resource.js';
 import type { DocumentOf } from './schema.js';
 import { fillIn, groupNames, unknownPlaceholder, type Placeholders } from './template.js';
@@ -32,9 +32,13 @@ export interface CompiledManifest {
   readonly problems: readonly ManifestProblem[];
 }
 
-export async function compileManifest(files: ManifestFiles): Promise<CompiledManifest> {
+/** @param skipped files that could not be taken, with the reason: one that is a manifest might declare anything. */
+export async function compileManifest(files: ManifestFiles, skipped: ReadonlyMap<string, string> = new Map()): Promise<CompiledManifest> {
   const { documents, problems } = await readDocuments(files);
-  const compilation = new Compilation(files, problems);
+  const unread = [...skipped]
+    .filter(([file]) => isManifestFile(file))
+    .map(([file, reason]): ManifestProblem => ({ file, line: 1, field: '', message: `is not read: ${reason}` }));
+  const compilation = new Compilation(files, [...problems, ...unread]);
   for (const document of documents) compilation.add(document);
   return compilation.result();
 }

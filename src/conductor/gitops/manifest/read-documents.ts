@@ -10,7 +10,6 @@ import { checkDocument, type FieldProblem, type ManifestDocument } from './schem
 
 /** A bomb of aliases is refused, while a shared anchor in each document is not. */
 const MOST_ALIASES = 100;
-const MANIFEST_FILE = /\.ya?ml$/i;
 /** How long documents are read before others get their turn, in milliseconds. */
 const TURN_MS = 10;
 
@@ -30,13 +29,15 @@ export interface ReadResult {
 
 export type ManifestFiles = ReadonlyMap<string, Buffer>;
 
+export const isManifestFile = (path: string): boolean => /\.ya?ml$/i.test(path);
+
 /** Of files whose names end in .yaml or .yml; other files are there to be referred to. */
 export async function readDocuments(files: ManifestFiles): Promise<ReadResult> {
   const documents: ReadDocument[] = [];
   const problems: ManifestProblem[] = [];
   let turnEnds = performance.now() + TURN_MS;
   for (const [file, content] of files) {
-    if (!MANIFEST_FILE.test(file)) continue;
+    if (!isManifestFile(file)) continue;
     const text = asText(content);
     if (text === undefined) {
       problems.push({ file, line: 1, field: '', message: 'is not UTF-8 text' });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { keyOf, type DeclaredResource, type ResourceKey } from '../manifest/resource.js';
-import { destroys, plan, type Action, type ActualResource, type Plan, type PruningPolicy } from './plan.js';
+import { destroys, plan, type Action, type ActualResource, type ForeignResource, type Plan, type PruningPolicy } from './plan.js';
 import { actual, anyActual, anyDeclared } from './resources.fixture.js';
 
 const desiredSet = fc.uniqueArray(anyDeclared, { selector: keyOf, maxLength: 14 });
@@ -14,8 +14,10 @@ const policy: fc.Arbitrary<PruningPolicy> = fc.record({
   complete: fc.boolean(),
 });
 
+type Cloud = ReadonlyMap<ResourceKey, ActualResource | ForeignResource>;
+
 /** What the cloud is after an action; a machine without a wish for its power runs. */
-function carriedOut(cloud: ReadonlyMap<ResourceKey, ActualResource>, { verb, key, declared, actual: before }: Action): Map<ResourceKey, ActualResource> {
+function carriedOut(cloud: Cloud, { verb, key, declared, actual: before }: Action): Cloud {
   const after = new Map(cloud);
   if (verb === 'delete') after.delete(key);
   else {
@@ -28,9 +30,9 @@ function carriedOut(cloud: ReadonlyMap<ResourceKey, ActualResource>, { verb, key
   return after;
 }
 
-const cloudOf = (resources: readonly ActualResource[]): ReadonlyMap<ResourceKey, ActualResource> => new Map(resources.map((resource) => [keyOf(resource), resource]));
+const cloudOf = (resources: readonly (ActualResource | ForeignResource)[]): Cloud => new Map(resources.map((resource) => [keyOf(resource), resource]));
 
-const apply = (cloud: ReadonlyMap<ResourceKey, ActualResource>, { actions }: Plan): ReadonlyMap<ResourceKey, ActualResource> => actions.reduce(carriedOut, cloud);
+const apply = (cloud: Cloud, { actions }: Plan): Cloud => actions.reduce(carriedOut, cloud);
 
 const everything = fc.tuple(desiredSet, actualSet, policy);
 
@@ -56,7 +58,7 @@ describe('any plan', () => {
         const told = new Set(planned.problems.map(({ key }) => key));
         for (const resource of desired) {
           if (told.has(keyOf(resource))) continue;
-          const { spec } = cloud.get(keyOf(resource))!;
+          const { spec } = cloud.get(keyOf(resource)) as ActualResource;
           const power = resource.kind === 'VirtualMachine' && resource.spec.power === 'unmanaged' ? { power: 'unmanaged' } : {};
           expect({ ...spec, ...power }).toEqual(resource.spec);
         }

@@ -25,7 +25,7 @@ const WAYS: { readonly [K in Kind]: Readonly<Record<keyof SpecOf[K] | 'name' | '
   Environment: { name: 'in place', environment: 'refuse', region: 'refuse' },
   Keypair: { name: 'in place', environment: 'refuse', public_key: 'replace' },
   Firewall: { name: 'refuse', environment: 'refuse', rules: 'in place' },
-  Volume: { name: 'refuse', environment: 'in place', size: 'refuse', type: 'refuse' },
+  Volume: { name: 'refuse', environment: 'in place', size: 'in place', type: 'refuse' },
   Profile: { name: 'refuse', environment: 'refuse', description: 'replace', data: 'replace' },
   VirtualMachine: {
     name: 'refuse',
@@ -47,11 +47,11 @@ const WAYS: { readonly [K in Kind]: Readonly<Record<keyof SpecOf[K] | 'name' | '
 /** Why a resource cannot be changed at this moment; `ready` when it can. */
 export type Readiness = 'ready' | 'busy' | 'deleting' | 'failed';
 
-/** A resource as it is. Its identity is the one that it was made under, which a rename by hand does not change. */
-interface Present<K extends Kind> extends Identity {
+/** A resource of this owner as it is. Its identity is the one that it was made under, which a rename by hand does not change. */
+export interface ActualOf<K extends Kind> extends Identity {
   readonly kind: K;
   readonly id: number;
-  readonly owned: boolean;
+  readonly owned: true;
   readonly protect: boolean;
   readonly readiness: Readiness;
   /** Why it has failed, in words. */
@@ -61,7 +61,12 @@ interface Present<K extends Kind> extends Identity {
   readonly current: { readonly name: string; readonly environment: string };
 }
 
-export type ActualResource = { [K in Kind]: Present<K> }[Kind];
+export type ActualResource = { [K in Kind]: ActualOf<K> }[Kind];
+
+/** Somebody else's, which has a name that is wanted. */
+export interface ForeignResource extends Identity {
+  readonly owned: false;
+}
 
 export type Verb = 'create' | 'update' | 'replace' | 'delete';
 
@@ -108,12 +113,15 @@ export interface Plan {
   readonly problems: readonly PlanProblem[];
   /** How many are as they shall be. */
   readonly unchanged: number;
+  /** Those of them that are still on their way there. */
+  readonly settling: readonly Identity[];
   /** What is no longer declared and stays all the same, because pruning is off or held. */
   readonly kept: readonly Identity[];
 }
 
-export function plan(desired: readonly DeclaredResource[], actual: readonly ActualResource[], pruning: PruningPolicy): Plan {
+export function plan(desired: readonly DeclaredResource[], actual: readonly (ActualResource | ForeignResource)[], pruning: PruningPolicy): Plan {
   const present = new Map(actual.map((resource) => [keyOf(resource), resource]));
+  const settling: Identity[] = [];
   const declared = new Set<ResourceKey>();
   const actions: Action[] = [];
   const problems: PlanProblem[] = [];
@@ -124,13 +132,15 @@ export function plan(desired: readonly DeclaredResource[], actual: readonly Actu
     declared.add(key);
     const found = present.get(key);
     const outcome = found === undefined ? create(resource) : compare(resource, found);
-    if (outcome === undefined) unchanged++;
-    else if ('message' in outcome) problems.push(outcome);
+    if (outcome === undefined) {
+      unchanged++;
+      if (found?.owned === true && found.readiness === 'busy') settling.push(identityOf(resource));
+    } else if ('message' in outcome) problems.push(outcome);
     else actions.push(outcome);
   }
 
   const users = usersOf(desired);
-  const gone = actual.filter((resource) => resource.owned && !declared.has(keyOf(resource)));
+  const gone = actual.filter((resource): resource is ActualResource => resource.owned && !declared.has(keyOf(resource)));
   const kept: ActualResource[] = [];
   for (const resource of gone) {
     const user = users.get(keyOf(resource));
@@ -149,7 +159,8 @@ export function plan(desired: readonly DeclaredResource[], actual: readonly Actu
     actions: inOrder(limited.actions),
     problems: [...problems, ...limited.problems].sort(byKey),
     unchanged,
-    kept: [...kept, ...limited.kept].map(identityOf).sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)),
+    settling: settling.sort(byIdentity),
+    kept: [...kept, ...limited.kept].map(identityOf).sort(byIdentity),
   };
 }
 
@@ -174,7 +185,7 @@ const create = (declared: DeclaredResource): Action => ({
   after: [],
 });
 
-function compare(declared: DeclaredResource, actual: ActualResource): Action | PlanProblem | undefined {
+function compare(declared: DeclaredResource, actual: ActualResource | ForeignResource): Action | PlanProblem | undefined {
   if (!actual.owned)
     return problem(declared, declared.source, 'exists, and was not made by this repository: delete or rename one of the two');
   const changes = differences(declared, actual);
@@ -254,5 +265,7 @@ const problem = (identity: Identity, source: Source | undefined, message: string
   source,
   message,
 });
+
+const byIdentity = (a: Identity, b: Identity): number => (keyOf(a) < keyOf(b) ? -1 : 1);
 
 const byKey = (a: PlanProblem, b: PlanProblem): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);

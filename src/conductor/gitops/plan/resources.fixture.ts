@@ -1,7 +1,7 @@
 /** Resources in few lines, and arbitrary ones, for tests of the planner. */
 import fc from 'fast-check';
 import { KINDS, type DeclaredResource, type Kind, type SpecOf } from '../manifest/resource.js';
-import type { ActualResource } from './plan.js';
+import type { ActualResource, ForeignResource } from './plan.js';
 
 export const VM_SPEC: SpecOf['VirtualMachine'] = {
   flavor: 'tiny-1',
@@ -95,7 +95,7 @@ export const anyDeclared: fc.Arbitrary<DeclaredResource> = fc.constantFrom(...KI
     }),
 );
 
-export const anyActual: fc.Arbitrary<ActualResource> = fc
+export const anyActual: fc.Arbitrary<ActualResource | ForeignResource> = fc
   .record({
     resource: anyDeclared,
     owned: fc.boolean(),
@@ -104,5 +104,7 @@ export const anyActual: fc.Arbitrary<ActualResource> = fc
   })
   .map(({ resource, owned, readiness, power }) => {
     const spec = resource.kind === 'VirtualMachine' ? { ...resource.spec, power } : resource.spec;
-    return actual({ ...resource, spec } as DeclaredResource, { owned, readiness: resource.kind === 'VirtualMachine' ? readiness : 'ready' });
+    const { kind, environment, name } = resource;
+    if (!owned) return { kind, environment, name, owned };
+    return actual({ ...resource, spec } as DeclaredResource, { readiness: resource.kind === 'VirtualMachine' ? readiness : 'ready' });
   });

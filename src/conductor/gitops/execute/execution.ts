@@ -1,0 +1,102 @@
+/**
+ * Carries out the actions of one pass through the services behind the API, as the service account and with no more than
+ * its permissions and the organization's quota. What can be done now is done; what has to wait for a machine waits for
+ * a later pass, which plans anew: that is also how a pass that was broken off is resumed.
+ *
+ * What one action meets keeps no other, but those that come after it.
+ */
+import { Injectable, Logger } from '@nestjs/common';
+import type { Permission } from '../../access/permissions.js';
+import { ApiError } from '../../http/api-error.js';
+import { toApiError } from '../../http/error-filter.js';
+import { titleOf, type ResourceKey } from '../manifest/resource.js';
+import { destroys, type Action, type Plan } from '../plan/plan.js';
+import type { LeasedOwner } from '../state/ownership.js';
+import type { SyncAction } from '../gitops-sync.entity.js';
+import { requiredPermissions } from './required-permissions.js';
+import { ResourceActions } from './resource-actions.js';
+
+export interface ExecutionContext {
+  readonly owner: LeasedOwner;
+  readonly granted: ReadonlySet<Permission>;
+  readonly commit: string;
+  /** The pass shall end: it lost its lease, or the conductor stops. */
+  readonly aborted: () => boolean;
+}
+
+export interface ExecutionResult {
+  readonly actions: readonly SyncAction[];
+  /** How many resources it deleted or began to replace. */
+  readonly destroyed: number;
+}
+
+/** At the same time; machines that are made at once go into the database together. */
+const CONCURRENCY = 8;
+
+@Injectable()
+export class Execution {
+  private readonly logger = new Logger(Execution.name);
+
+  constructor(private readonly resources: ResourceActions) {}
+
+  async run({ actions }: Plan, context: ExecutionContext): Promise<ExecutionResult> {
+    const results = new Map<ResourceKey, SyncAction>();
+    let destroyed = 0;
+    const carryOut = async (action: Action): Promise<void> => {
+      const result = await this.carryOut(action, results, context);
+      results.set(action.key, result);
+      if (destroys(action) && (result.result === 'done' || result.result === 'waiting') && action.actual?.readiness !== 'busy') destroyed++;
+    };
+    for (const independent of inBatches(actions)) {
+      const queue = [...independent];
+      const worker = async (): Promise<void> => {
+        for (let next = queue.shift(); next !== undefined && !context.aborted(); next = queue.shift()) await carryOut(next);
+      };
+      await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+      if (context.aborted()) break;
+    }
+    return { actions: actions.flatMap(({ key }) => results.get(key) ?? []), destroyed };
+  }
+
+  private async carryOut(action: Action, results: ReadonlyMap<ResourceKey, SyncAction>, context: ExecutionContext): Promise<SyncAction> {
+    const told = (result: SyncAction['result'], message = ''): SyncAction => ({ ...describe(action), result, message });
+    const before = action.after.map((key) => results.get(key)).find((result) => result !== undefined && result.result !== 'done');
+    if (before !== undefined)
+      return before.result === 'waiting'
+        ? told('waiting', `comes after ${before.resource}`)
+        : told('blocked', `comes after ${before.resource}, which could not be done`);
+    const missing = requiredPermissions(action).find((permission) => !context.granted.has(permission));
+    if (missing !== undefined) return told('failed', `The role of the repository's service account lacks the permission ${missing}.`);
+    try {
+      return told(await this.resources.carryOut(action, context.owner, context.commit));
+    } catch (error) {
+      const refusal = toApiError(error);
+      if (!(error instanceof ApiError) && refusal.status >= 500)
+        this.logger.error(`${action.verb} ${titleOf(action.identity)}: ${error instanceof Error ? error.stack : String(error)}`);
+      return told(refusal.status === 503 ? 'waiting' : 'failed', refusal.message);
+    }
+  }
+}
+
+export const describe = ({ verb, identity, changes }: Action): Omit<SyncAction, 'result' | 'message'> => ({
+  verb,
+  resource: titleOf(identity),
+  fields: changes.map(({ field }) => field),
+});
+
+/** Runs of actions of which none comes after another of the same run. */
+function inBatches(actions: readonly Action[]): Action[][] {
+  const batches: Action[][] = [];
+  let batch: Action[] = [];
+  let keys = new Set<ResourceKey>();
+  for (const action of actions) {
+    if (action.after.some((key) => keys.has(key))) {
+      batches.push(batch);
+      batch = [];
+      keys = new Set();
+    }
+    batch.push(action);
+    keys.add(action.key);
+  }
+  return [...batches, batch];
+}

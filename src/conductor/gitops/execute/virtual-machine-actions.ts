@@ -1,0 +1,137 @@
+/**
+ * Machines: made with all that they can be made with; what can only be given to one that runs is given by the passes
+ * after. Of what takes a machine out of service, one thing at a time.
+ */
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import type { VmId } from '../../../protocol/ids.js';
+import { FirewallAttachmentsService } from '../../firewalls/firewall-attachments.service.js';
+import { FloatingIpsService } from '../../floating-ips/floating-ips.service.js';
+import { ApiError } from '../../http/api-error.js';
+import { VmActions } from '../../virtual-machines/vm-actions.js';
+import { VmCallbacks } from '../../virtual-machines/vm-callbacks.js';
+import { VmCreation } from '../../virtual-machines/vm-creation.js';
+import { VmLabels } from '../../virtual-machines/vm-labels.js';
+import { VolumeAttachments } from '../../volumes/volume-attachments.js';
+import type { DeclaredVirtualMachine, VirtualMachineSpec } from '../manifest/resource.js';
+import type { ActualOf, FieldChange } from '../plan/plan.js';
+import type { LeasedOwner } from '../state/ownership.js';
+import type { Outcome } from './resource-actions.js';
+
+type ActualVirtualMachine = ActualOf<'VirtualMachine'>;
+
+/** In which order fields are brought about, and whether the machine must have arrived for it. */
+const FIELDS = [
+  { field: 'labels', settled: false },
+  { field: 'callback_url', settled: false },
+  { field: 'firewalls', settled: true },
+  { field: 'floating_ip', settled: true },
+  { field: 'volumes', settled: true },
+  { field: 'flavor', settled: true },
+  { field: 'power', settled: true },
+] as const satisfies readonly { field: keyof VirtualMachineSpec; settled: boolean }[];
+
+type Field = (typeof FIELDS)[number]['field'];
+
+@Injectable()
+export class VirtualMachineActions {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly creation: VmCreation,
+    private readonly actions: VmActions,
+    private readonly labels: VmLabels,
+    private readonly callbacks: VmCallbacks,
+    private readonly firewalls: FirewallAttachmentsService,
+    private readonly floatingIps: FloatingIpsService,
+    private readonly volumes: VolumeAttachments,
+  ) {}
+
+  async create(owner: LeasedOwner, { name, environment, spec, userData }: DeclaredVirtualMachine): Promise<number> {
+    const { instances } = await this.creation.create(owner, {
+      name,
+      environment_name: environment,
+      flavor_name: spec.flavor,
+      image_name: spec.image,
+      key_names: [...spec.keypairs],
+      labels: [...spec.labels],
+      ...(userData !== null && { user_data: userData }),
+      ...(spec.callback_url !== null && { callback_url: spec.callback_url }),
+      assign_floating_ip: spec.floating_ip,
+    });
+    return instances[0]!.id;
+  }
+
+  async delete(owner: LeasedOwner, id: number): Promise<void> {
+    await this.actions.actOnOne(owner, 'delete', { id: id as VmId });
+  }
+
+  async update(owner: LeasedOwner, declared: DeclaredVirtualMachine, actual: ActualVirtualMachine, changes: readonly FieldChange[]): Promise<Outcome> {
+    const changed = new Set(changes.map(({ field }) => field));
+    let outcome: Outcome = 'done';
+    for (const { field, settled } of FIELDS) {
+      if (!changed.has(field)) continue;
+      if (settled && actual.readiness === 'busy') return 'waiting';
+      const result = await this.bring(field, owner, declared, actual);
+      if (result === 'out of service') return 'waiting';
+      if (result === 'waiting') outcome = result;
+    }
+    return outcome;
+  }
+
+  private async bring(field: Field, owner: LeasedOwner, declared: DeclaredVirtualMachine, actual: ActualVirtualMachine): Promise<Outcome | 'out of service'> {
+    const id = actual.id as VmId;
+    const { spec } = declared;
+    switch (field) {
+      case 'labels':
+        await this.labels.replace(owner, id, spec.labels);
+        return 'done';
+      case 'callback_url':
+        if (spec.callback_url === null) await this.callbacks.remove(owner, { id });
+        else if (actual.spec.callback_url === null) await this.callbacks.attach(owner, { id }, spec.callback_url);
+        else await this.callbacks.update(owner, { id }, spec.callback_url);
+        return 'done';
+      case 'firewalls':
+        await this.firewalls.setFirewalls(owner, id, await this.ids(owner, 'firewall', declared.environment, spec.firewalls));
+        return 'done';
+      case 'floating_ip':
+        if (spec.floating_ip) await this.floatingIps.attach(owner, id);
+        else await this.floatingIps.detach(owner, id);
+        return 'waiting';
+      case 'volumes':
+        return await this.setVolumes(owner, declared, actual);
+      case 'flavor':
+        await this.actions.actOnOne(owner, 'resize', { id }, { flavorName: spec.flavor });
+        return 'out of service';
+      case 'power':
+        await this.actions.actOnOne(owner, powerAction(actual.spec.power, spec.power), { id });
+        return 'out of service';
+    }
+  }
+
+  private async setVolumes(owner: LeasedOwner, { environment, spec }: DeclaredVirtualMachine, actual: ActualVirtualMachine): Promise<Outcome> {
+    const id = actual.id as VmId;
+    const surplus = actual.spec.volumes.filter((name) => !spec.volumes.includes(name));
+    const missing = spec.volumes.filter((name) => !actual.spec.volumes.includes(name));
+    if (surplus.length > 0) await this.volumes.detach(owner, { id }, await this.ids(owner, 'volume', environment, surplus));
+    if (missing.length > 0) await this.volumes.attach(owner, { id }, await this.ids(owner, 'volume', environment, missing), false);
+    return 'waiting';
+  }
+
+  /** @throws ApiError 404 for a name that the environment does not have. */
+  private async ids({ organizationId }: LeasedOwner, table: 'firewall' | 'volume', environment: string, names: readonly string[]): Promise<number[]> {
+    const rows = await this.dataSource.query<{ id: number; name: string }[]>(
+      `SELECT t.id, t.name FROM ${table} t JOIN environment e ON e.id = t.environment_id
+        WHERE e.organization_id = $1 AND e.name = $2 AND e.deleted_at IS NULL AND t.name = ANY($3) ${table === 'volume' ? 'AND t.deleted_at IS NULL' : ''}`,
+      [organizationId, environment, names],
+    );
+    const missing = names.find((name) => !rows.some((row) => row.name === name));
+    if (missing !== undefined)
+      throw new ApiError(404, `There is no ${table} ${JSON.stringify(missing)} in the environment ${environment}. Declare it, or make it by hand.`);
+    return rows.map(({ id }) => id);
+  }
+}
+
+function powerAction(from: VirtualMachineSpec['power'], to: VirtualMachineSpec['power']): 'start' | 'stop' | 'hibernate-restore' {
+  if (from === 'hibernated') return 'hibernate-restore';
+  return to === 'stopped' ? 'stop' : 'start';
+}

@@ -1,0 +1,397 @@
+/** What the API shows of repositories of desired state, of their plans and of their history. Never a secret. */
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { apiTime, Envelope, PagedEnvelope, type Page } from '../../http/envelope.js';
+import type { SyncAction, SyncProblem, SyncState } from '../gitops-sync.entity.js';
+import type { Action } from '../plan/plan.js';
+import { titleOf } from '../manifest/resource.js';
+import type { Assessment } from '../reconcile/assessment.js';
+import type { OwnedResource } from '../state/ownership.js';
+
+export interface SyncRow {
+  readonly id: number;
+  readonly trigger: string;
+  readonly commit: string;
+  readonly author: string;
+  readonly message: string;
+  readonly state: SyncState;
+  readonly actions: readonly SyncAction[];
+  readonly problems: readonly SyncProblem[];
+  readonly started_at: Date | string;
+  readonly finished_at: Date | string | null;
+}
+
+export interface GitRepositoryRow {
+  readonly id: number;
+  readonly name: string;
+  readonly url: string | null;
+  readonly ref: string;
+  readonly path: string;
+  readonly environments: string[];
+  readonly has_credentials: boolean;
+  readonly has_webhook_secret: boolean;
+  readonly poll_seconds: number;
+  readonly prune: boolean;
+  readonly prune_limit: number;
+  readonly paused: boolean;
+  readonly mode: string;
+  readonly drift_policy: string;
+  readonly callback_url: string | null;
+  readonly role: string | null;
+  readonly fetched_commit: string | null;
+  readonly pinned_commit: string | null;
+  readonly fetched_at: Date | null;
+  readonly fetch_error: string | null;
+  readonly drift: string[] | null;
+  readonly resources: number;
+  readonly created_at: Date;
+  readonly last_sync: SyncRow | null;
+}
+
+export type RepositoryStatus = 'NEW' | 'PAUSED' | 'SYNCING' | 'SYNCED' | 'DRIFTED' | 'FAILED' | 'PLANNED';
+
+const STATUS: Readonly<Record<SyncState, RepositoryStatus>> = {
+  running: 'SYNCING',
+  succeeded: 'SYNCED',
+  failed: 'FAILED',
+  planned: 'PLANNED',
+  superseded: 'SYNCING',
+};
+
+export function statusOf({ paused, fetch_error, drift, last_sync }: GitRepositoryRow): RepositoryStatus {
+  if (paused) return 'PAUSED';
+  if (fetch_error !== null) return 'FAILED';
+  if (last_sync === null) return 'NEW';
+  return last_sync.state === 'succeeded' && drift !== null ? 'DRIFTED' : STATUS[last_sync.state];
+}
+
+export class SyncActionFields {
+  @ApiProperty({ enum: ['create', 'update', 'replace', 'delete'] })
+  verb: string;
+
+  @ApiProperty({ example: 'VirtualMachine demo/web' })
+  resource: string;
+
+  @ApiProperty({ type: [String] })
+  fields: readonly string[];
+
+  @ApiProperty({ enum: ['planned', 'done', 'waiting', 'failed', 'blocked'] })
+  result: string;
+
+  @ApiProperty()
+  message: string;
+}
+
+export class SyncProblemFields {
+  @ApiProperty({ description: 'Empty when it is about a document or a file.' })
+  resource: string;
+
+  @ApiProperty()
+  file: string;
+
+  @ApiProperty({ type: 'integer', nullable: true })
+  line: number | null;
+
+  @ApiProperty()
+  field: string;
+
+  @ApiProperty()
+  message: string;
+}
+
+export class SyncFields {
+  @ApiProperty({ type: 'integer' })
+  id: number;
+
+  @ApiProperty({ enum: ['created', 'poll', 'push', 'manual', 'rollback', 'drift', 'apply'] })
+  trigger: string;
+
+  @ApiProperty()
+  commit: string;
+
+  @ApiProperty()
+  author: string;
+
+  @ApiProperty({ description: 'Of the commit.' })
+  message: string;
+
+  @ApiProperty({ enum: ['running', 'succeeded', 'failed', 'planned', 'superseded'] })
+  state: string;
+
+  @ApiProperty({ type: [SyncActionFields] })
+  actions: readonly SyncActionFields[];
+
+  @ApiProperty({ type: [SyncProblemFields] })
+  problems: readonly SyncProblemFields[];
+
+  @ApiProperty({ description: 'UTC.' })
+  started_at: string;
+
+  @ApiProperty({ type: String, nullable: true, description: 'UTC.' })
+  finished_at: string | null;
+
+  @ApiProperty({ type: Number, nullable: true })
+  duration_seconds: number | null;
+
+  constructor(row: SyncRow) {
+    const started = new Date(row.started_at);
+    const finished = row.finished_at === null ? null : new Date(row.finished_at);
+    this.id = row.id;
+    this.trigger = row.trigger;
+    this.commit = row.commit;
+    this.author = row.author;
+    this.message = row.message;
+    this.state = row.state;
+    this.actions = row.actions;
+    this.problems = row.problems;
+    this.started_at = apiTime(started);
+    this.finished_at = finished && apiTime(finished);
+    this.duration_seconds = finished && (finished.getTime() - started.getTime()) / 1_000;
+  }
+}
+
+export class GitRepositoryFields {
+  @ApiProperty({ type: 'integer' })
+  id: number;
+
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Null for files that were sent.' })
+  url: string | null;
+
+  @ApiProperty()
+  ref: string;
+
+  @ApiProperty()
+  path: string;
+
+  @ApiProperty({ type: [String] })
+  environments: string[];
+
+  @ApiProperty({ description: 'Which, is never shown.' })
+  has_credentials: boolean;
+
+  @ApiProperty({ description: 'Whether pushes can be verified.' })
+  has_webhook_secret: boolean;
+
+  @ApiProperty({ type: 'integer' })
+  poll_seconds: number;
+
+  @ApiProperty()
+  prune: boolean;
+
+  @ApiProperty({ type: 'integer' })
+  prune_limit: number;
+
+  @ApiProperty()
+  paused: boolean;
+
+  @ApiProperty({ enum: ['plan', 'apply'] })
+  mode: string;
+
+  @ApiProperty({ enum: ['report', 'correct'] })
+  drift_policy: string;
+
+  @ApiProperty({ type: String, nullable: true })
+  callback_url: string | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Of its service account.' })
+  role: string | null;
+
+  @ApiProperty({ enum: ['NEW', 'PAUSED', 'SYNCING', 'SYNCED', 'DRIFTED', 'FAILED', 'PLANNED'] })
+  status: RepositoryStatus;
+
+  @ApiProperty({ type: String, nullable: true, description: 'The newest that was fetched.' })
+  commit: string | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Rolled back to: the branch is not followed until the repository is resumed.' })
+  pinned_commit: string | null;
+
+  @ApiProperty({ type: String, nullable: true, description: 'UTC.' })
+  fetched_at: string | null;
+
+  @ApiProperty({ type: String, nullable: true })
+  fetch_error: string | null;
+
+  @ApiProperty({ type: [String], description: 'What was found different at the last pass.' })
+  drift: string[];
+
+  @ApiProperty({ type: 'integer', description: 'How many it owns.' })
+  resources: number;
+
+  @ApiProperty({ type: SyncFields, nullable: true })
+  last_sync: SyncFields | null;
+
+  @ApiProperty({ description: 'UTC.' })
+  created_at: string;
+
+  constructor(row: GitRepositoryRow) {
+    this.id = row.id;
+    this.name = row.name;
+    this.url = row.url;
+    this.ref = row.ref;
+    this.path = row.path;
+    this.environments = row.environments;
+    this.has_credentials = row.has_credentials;
+    this.has_webhook_secret = row.has_webhook_secret;
+    this.poll_seconds = row.poll_seconds;
+    this.prune = row.prune;
+    this.prune_limit = row.prune_limit;
+    this.paused = row.paused;
+    this.mode = row.mode;
+    this.drift_policy = row.drift_policy;
+    this.callback_url = row.callback_url;
+    this.role = row.role;
+    this.status = statusOf(row);
+    this.commit = row.fetched_commit;
+    this.pinned_commit = row.pinned_commit;
+    this.fetched_at = row.fetched_at && apiTime(row.fetched_at);
+    this.fetch_error = row.fetch_error;
+    this.drift = row.drift ?? [];
+    this.resources = row.resources;
+    this.last_sync = row.last_sync && new SyncFields(row.last_sync);
+    this.created_at = apiTime(row.created_at);
+  }
+}
+
+export class GitRepositoryResponse extends Envelope {
+  @ApiProperty()
+  git_repo: GitRepositoryFields;
+
+  @ApiPropertyOptional({ description: 'What the forge shall sign pushes with: shown this once, and only when it was made here.' })
+  webhook_secret?: string;
+
+  constructor(message: string, row: GitRepositoryRow, webhookSecret?: string) {
+    super(message);
+    this.git_repo = new GitRepositoryFields(row);
+    if (webhookSecret !== undefined) this.webhook_secret = webhookSecret;
+  }
+}
+
+export class GitRepositoriesResponse extends Envelope {
+  @ApiProperty({ type: [GitRepositoryFields] })
+  git_repos: GitRepositoryFields[];
+
+  constructor(message: string, rows: readonly GitRepositoryRow[]) {
+    super(message);
+    this.git_repos = rows.map((row) => new GitRepositoryFields(row));
+  }
+}
+
+export class SyncsResponse extends PagedEnvelope {
+  @ApiProperty({ type: [SyncFields], description: 'Newest first.' })
+  syncs: SyncFields[];
+
+  constructor(rows: readonly SyncRow[], count: number, page: Page) {
+    super('Getting syncs successful', count, page);
+    this.syncs = rows.map((row) => new SyncFields(row));
+  }
+}
+
+export class FieldChangeFields {
+  @ApiProperty()
+  field: string;
+
+  @ApiProperty({ nullable: true, description: 'Long texts by their digest.' })
+  from: unknown;
+
+  @ApiProperty({ nullable: true })
+  to: unknown;
+}
+
+export class PlannedActionFields {
+  @ApiProperty({ enum: ['create', 'update', 'replace', 'delete'] })
+  verb: string;
+
+  @ApiProperty({ example: 'VirtualMachine demo/web' })
+  resource: string;
+
+  @ApiProperty({ type: [FieldChangeFields] })
+  changes: readonly FieldChangeFields[];
+
+  @ApiProperty({ description: 'Where it is declared; empty for what is no longer.' })
+  file: string;
+
+  @ApiProperty({ type: 'integer', nullable: true })
+  line: number | null;
+
+  constructor({ verb, identity, changes, declared }: Action) {
+    this.verb = verb;
+    this.resource = titleOf(identity);
+    this.changes = changes;
+    this.file = declared?.source.file ?? '';
+    this.line = declared?.source.line ?? null;
+  }
+}
+
+export class PlanResponse extends Envelope {
+  @ApiProperty()
+  commit: string;
+
+  @ApiProperty({ type: [PlannedActionFields], description: 'In the order in which they are carried out.' })
+  actions: PlannedActionFields[];
+
+  @ApiProperty({ type: [SyncProblemFields] })
+  problems: readonly SyncProblemFields[];
+
+  @ApiProperty({ type: 'integer' })
+  unchanged: number;
+
+  @ApiProperty({ type: [String], description: 'No longer declared, and kept all the same.' })
+  kept: string[];
+
+  constructor(commit: string, { plan, problems }: Assessment) {
+    super(plan.actions.length === 0 ? 'Everything is as it is declared' : `${plan.actions.length} actions`);
+    this.commit = commit;
+    this.actions = plan.actions.map((action) => new PlannedActionFields(action));
+    this.problems = problems;
+    this.unchanged = plan.unchanged;
+    this.kept = plan.kept.map(titleOf);
+  }
+}
+
+export class ApplyResponse extends PlanResponse {
+  @ApiProperty({ type: 'integer', nullable: true, description: 'Where its syncs are; null for a dry run of what was never applied.' })
+  git_repo_id: number | null;
+
+  constructor(commit: string, assessment: Assessment, repositoryId: number | null) {
+    super(commit, assessment);
+    this.git_repo_id = repositoryId;
+  }
+}
+
+export class OwnedResourceFields {
+  @ApiProperty()
+  kind: string;
+
+  @ApiProperty({ description: 'Empty for what belongs to the organization itself.' })
+  environment: string;
+
+  @ApiProperty()
+  name: string;
+
+  @ApiProperty({ type: 'integer', nullable: true, description: 'Null while it is being made.' })
+  id: number | null;
+
+  @ApiProperty()
+  protect: boolean;
+
+  @ApiProperty({ description: 'File that declares it.' })
+  path: string;
+
+  @ApiProperty({ type: 'integer' })
+  line: number;
+
+  @ApiProperty({ description: 'That declared it so.' })
+  commit: string;
+}
+
+export class OwnedResourcesResponse extends Envelope {
+  @ApiProperty({ type: [OwnedResourceFields] })
+  resources: readonly OwnedResourceFields[];
+
+  constructor(resources: readonly OwnedResource[]) {
+    super('Getting resources successful');
+    this.resources = resources;
+  }
+}
