@@ -39,6 +39,17 @@ const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
   'volume callback': () => import('./cli/commands/volume-callback.js'),
   'vm metrics': () => import('./cli/commands/vm-metrics.js'),
   'vm console': () => import('./cli/commands/vm-console.js'),
+  apply: () => import('./cli/commands/apply.js'),
+  'gitops add': async () => ({ run: (await import('./cli/commands/gitops.js')).add }),
+  'gitops list': async () => ({ run: (await import('./cli/commands/gitops.js')).list }),
+  'gitops show': async () => ({ run: (await import('./cli/commands/gitops.js')).show }),
+  'gitops plan': async () => ({ run: (await import('./cli/commands/gitops.js')).plan }),
+  'gitops diff': async () => ({ run: (await import('./cli/commands/gitops.js')).diff }),
+  'gitops sync': async () => ({ run: (await import('./cli/commands/gitops.js')).sync }),
+  'gitops pause': async () => ({ run: (await import('./cli/commands/gitops.js')).pause }),
+  'gitops resume': async () => ({ run: (await import('./cli/commands/gitops.js')).resume }),
+  'gitops rollback': async () => ({ run: (await import('./cli/commands/gitops.js')).rollback }),
+  'gitops remove': async () => ({ run: (await import('./cli/commands/gitops.js')).remove }),
 };
 
 async function main(args: readonly string[]): Promise<number | void> {

@@ -6,15 +6,18 @@
 import { parseArgs } from 'node:util';
 import type { Flags } from '../config/load.js';
 import { SETTINGS, type Role } from '../config/settings.js';
+import { GITOPS_COMMANDS } from './gitops-commands.js';
 
 export interface OwnFlag {
   readonly type: 'string' | 'boolean';
+  /** One letter, for what is typed often. */
+  readonly short?: string;
   /** How its value is called in the help. */
   readonly value?: string;
   readonly help: string;
 }
 
-interface CommandDefinition {
+export interface CommandDefinition {
   /** How it is asked for: by words, or by a flag for the roles a process can have. */
   readonly words: string;
   /** What follows the words, as the help calls it: `NODE`. Read from the flags under its name in lower case. */
@@ -270,6 +273,7 @@ export const COMMANDS = {
     roles: [],
     flags: { duration: { type: 'string', value: '1h|2h|4h|6h|12h|1d|3d|7d|15d|30d', help: 'How far back. Default: 1h.' } },
   },
+  ...GITOPS_COMMANDS,
 } as const satisfies Record<string, CommandDefinition>;
 
 export type CommandName = keyof typeof COMMANDS;

@@ -23,7 +23,7 @@ export function commandHelp(name: CommandName): string {
 }
 
 const flagLines = (flags: Readonly<Record<string, OwnFlag>>): string[] =>
-  columns(Object.entries(flags).map(([name, { value, help }]) => [`--${name}${value ? ` ${value}` : ''}`, help]));
+  columns(Object.entries(flags).map(([name, { short, value, help }]) => [`${short ? `-${short}, ` : ''}--${name}${value ? ` ${value}` : ''}`, help]));
 
 function columns(rows: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(...rows.map(([left]) => left.length));
