@@ -50,7 +50,6 @@ export async function startCluster(): Promise<Cluster> {
         BATON_SIMULATED_BOOT_MS: '0',
         BATON_SIMULATED_CAPACITY: NODE_CAPACITY,
         BATON_CONCURRENCY: '64',
-        BATON_SUBNET: '10.0.0.0/8',
       },
     });
     stops.push(() => compute.stop());

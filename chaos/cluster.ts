@@ -64,7 +64,7 @@ export async function startChaosCluster(): Promise<ChaosCluster> {
           name,
           conductorUrl: `http://127.0.0.1:${port}`,
           stateFolder: join(folder, name),
-          env: { BATON_SIMULATED_BOOT_MS: '100', BATON_SIMULATED_CAPACITY: '64:262144:2000', BATON_SUBNET: '10.0.0.0/16', BATON_LOG_LEVEL: 'warn' },
+          env: { BATON_SIMULATED_BOOT_MS: '100', BATON_SIMULATED_CAPACITY: '64:262144:2000', BATON_LOG_LEVEL: 'warn' },
         }),
       ),
     );

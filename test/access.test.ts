@@ -149,6 +149,7 @@ describe('what belongs to another organization', () => {
       organization_id: api.ada.organizationId,
       region_id: api.regionId,
       name: 'ours',
+      subnet: '10.250.0.0/20',
     });
     for (const method of ['get', 'put', 'delete'] as const) {
       const foreign = await api.eve.api[method](`/v1/core/environments/${owned}`).send(method === 'put' ? { name: 'mine' } : undefined);

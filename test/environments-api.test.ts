@@ -48,6 +48,7 @@ async function virtualMachine(environmentId: number): Promise<void> {
     image_id,
     port_randomization: false,
     desired_power: 'running',
+    fixed_ip: '10.128.0.2',
     hardware: '{}',
     created_at: new Date(),
   });

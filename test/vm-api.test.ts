@@ -27,7 +27,7 @@ describe('creating', () => {
     expect(body).toMatchObject({ status: true, instances: [{ name: 'first', status: 'CREATING', power_state: null, fixed_ip: null }] });
     const active = await vms.reaches(body.instances[0].id, 'ACTIVE');
     expect(active).toMatchObject({ power_state: 'RUNNING', vm_state: 'active', fault: null });
-    expect(active.fixed_ip).toMatch(/^192\.168\.123\.\d+$/);
+    expect(active.fixed_ip).toMatch(/^10\.128\.\d+\.\d+$/);
   });
 
   it('shows an ACTIVE VM with every field of Infrahub, in its type', async () => {

@@ -162,7 +162,7 @@ async function populate({ folders, config, logger, shutdown, progress }: Foundat
   const { publicKey, privateKeyFile } = await keepSshKeypair(join(folders.home, 'ssh'));
   const dataSource = await new DataSource(dataSourceOptions({ ...config, databasePool: 2 })).initialize();
   try {
-    await seed(dataSource, { region: config.region, images: [image], floatingIps: FLOATING_IPS, publicKey, apiKey });
+    await seed(dataSource, { region: config.region, images: [image], floatingIps: FLOATING_IPS, subnets: config, publicKey, apiKey });
     const start = async (node: Config): Promise<void> => {
       const worker = await startNode(node, { conductorUrl: url, consumer: bus.consumer(), logger });
       await shutdown.afterwards(node.nodeName!, () => worker.stop());

@@ -1,4 +1,4 @@
-/** The cloud's compute nodes, all in this process: `node-1` … `node-N`, each with a state folder and network of its own. */
+/** The cloud's compute nodes, all in this process: `node-1` … `node-N`, each with a state folder and metadata port of its own. */
 import { join } from 'node:path';
 import { pino, type Logger } from 'pino';
 import { startComputeWorker } from '../compute/compute.module.js';
@@ -9,15 +9,13 @@ import type { IncarnationId } from '../protocol/ids.js';
 
 export const MOST_NODES = 16;
 
-const FIRST_SUBNET = 123;
-
 export const nodeName = (index: number): string => `node-${index + 1}`;
 
 export function nodeConfig(config: Config, index: number, dataFolder: string): Config {
   return {
     ...config,
     nodeName: nodeName(index),
-    subnet: `192.168.${FIRST_SUBNET + index}.0/24`,
+    metadataPort: config.metadataPort + index,
     stateFolder: join(dataFolder, 'nodes', nodeName(index)),
   };
 }

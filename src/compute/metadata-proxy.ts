@@ -1,6 +1,6 @@
 /**
  * The only door from a guest to the conductor: the four documents of its metadata and its phone-home, each under the
- * guest's own token. It listens on the host's address in the guests' network.
+ * guest's own token. It listens on an address of the host that guests of every environment reach, and nobody else.
  *
  * Everything else is 404, so that guests never reach the conductor's API. Of a request only path, method, body and
  * content type are passed on, never its headers, and never a credential of the node; sizes and times are limited.
@@ -98,7 +98,7 @@ async function read(stream: AsyncIterable<Buffer>, limit: number): Promise<Buffe
 function explainListen(error: NodeJS.ErrnoException, host: string, port: number): Error {
   return new Error(
     `The metadata of guests cannot be served on ${host}:${port} (${error.code}). ` +
-      'Set BATON_METADATA_PORT to a free port, or BATON_SUBNET to a network that this host does not use yet.',
+      'Set BATON_METADATA_PORT to a port that no other worker of this host has, or BATON_METADATA_ADDRESS to another address.',
     { cause: error },
   );
 }

@@ -30,7 +30,6 @@ import { ImageFetching } from './images/image-fetching.js';
 import { Lease } from './lease/lease.js';
 import { WatchdogProcess } from './lease/watchdog-process.js';
 import type { MetadataProxy } from './metadata-proxy.js';
-import { gatewayOf, parseSubnet } from './network/subnet.js';
 import { Sampler } from './metrics/sampler.js';
 import { TaskRunner } from './tasks/task-runner.js';
 
@@ -216,7 +215,7 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
   /** Simulated guests ask for nothing, and their network does not exist. */
   private async serveMetadata(): Promise<void> {
     if (this.hypervisor.name !== 'libvirt' || this.metadataServed) return;
-    await this.metadata.listen(gatewayOf(parseSubnet(this.config.subnet)), this.config.metadataPort);
+    await this.metadata.listen(this.config.metadataAddress, this.config.metadataPort);
     this.metadataServed = true;
   }
 

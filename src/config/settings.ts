@@ -37,6 +37,17 @@ const url = (...schemes: string[]) =>
     `must be a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
   );
 
+/** IPv4 in CIDR, with nothing behind the prefix. */
+const network = (shortest: number, longest: number) =>
+  z.cidrv4('must look like 10.128.0.0/9').superRefine((text, context) => {
+    const [address = '', length = ''] = text.split('/');
+    const bits = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
+    if (Number(length) < shortest || Number(length) > longest)
+      context.addIssue({ code: 'custom', message: `must have a prefix length between ${shortest} and ${longest}` });
+    else if (bits % 2 ** (32 - Number(length)) !== 0)
+      context.addIssue({ code: 'custom', message: `must have no bits set behind the first ${length}` });
+  });
+
 const dnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i, 'must be letters, digits and dashes, at most 63');
 
 const list = (text: string): string[] =>
@@ -168,6 +179,18 @@ export const SETTINGS = {
     schema: z.coerce.number().min(1).max(64).default(4),
     roles: conductor,
     help: 'Virtual processors that may be claimed for each physical one.',
+  }),
+  networkPool: setting({
+    env: 'BATON_NETWORK_POOL',
+    schema: network(8, 24).default('10.128.0.0/9'),
+    roles: conductor,
+    help: 'Where the subnets of environments are taken from. No host of the cloud may have addresses in it otherwise.',
+  }),
+  networkPrefix: setting({
+    env: 'BATON_NETWORK_PREFIX',
+    schema: integer(16, 28).default(20),
+    roles: conductor,
+    help: 'Prefix length of the subnet that each new environment gets: 20 has room for 4093 VMs.',
   }),
   placementPolicy: setting({
     env: 'BATON_PLACEMENT_POLICY',
@@ -313,17 +336,17 @@ export const SETTINGS = {
     roles: compute,
     help: "Folder with the probe guest's vmlinuz and initrd.img, as guest-image/build.sh makes them. Without it `auto` emulates.",
   }),
-  subnet: setting({
-    env: 'BATON_SUBNET',
-    schema: z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must look like 192.168.123.0/24').default('192.168.123.0/24'),
+  metadataAddress: setting({
+    env: 'BATON_METADATA_ADDRESS',
+    schema: z.ipv4('must be an IPv4 address').default('169.254.75.1'),
     roles: compute,
-    help: "The guests' network on this node; the first address is the host's.",
+    help: 'Address that this host takes on for its guests, where they fetch their metadata. Nothing else may have it.',
   }),
   metadataPort: setting({
     env: 'BATON_METADATA_PORT',
     schema: integer(1, 65535).default(8775),
     roles: compute,
-    help: "Port, on the host's address in the guests' network, where guests fetch their metadata. Guests remember it: a change reaches each one at its next start.",
+    help: 'Port where guests fetch their metadata; another one for each worker of a host. Guests remember it: a change reaches each one at its next start.',
   }),
   gpus: setting({
     env: 'BATON_GPUS',

@@ -30,6 +30,7 @@ export function exampleTask(generation = 1): ConvergeTask {
       vcpus: 2,
       memoryMib: 2048,
       diskGib: 20,
+      network: { address: '10.128.0.2', mac: '02:00:0a:80:00:02', subnet: '10.128.0.0/20', gateway: '10.128.0.1' },
       image: { name: 'debian-12', disk: { url: '/images/debian-12', sha256: 'ab'.repeat(32), format: 'qcow2' } },
     },
   };

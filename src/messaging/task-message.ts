@@ -5,7 +5,7 @@
  */
 import { PROTOCOL_VERSION, type ConvergeTask } from '../protocol/task.js';
 
-/** The message is not a task, or speaks a newer protocol: delivering it again will not help. */
+/** The message is not a task, or speaks another protocol: delivering it again will not help. */
 export class UnreadableTaskError extends Error {
   override readonly name = 'UnreadableTaskError';
 }
@@ -27,7 +27,7 @@ export function encodeTask(task: ConvergeTask): Buffer {
 /** @throws UnreadableTaskError */
 export function decodeTask(content: Buffer): ConvergeTask {
   const task = decodeTaskOfAnyVersion(content);
-  if (task.version > PROTOCOL_VERSION) {
+  if (task.version !== PROTOCOL_VERSION) {
     throw new UnreadableTaskError(
       `task ${task.taskId} is of protocol version ${task.version}, this process understands ${PROTOCOL_VERSION}`,
     );

@@ -24,8 +24,6 @@ export interface VmReport {
   readonly generation: number;
   readonly sequence: number;
   readonly observed: ObservedState;
-  /** Address on the node's network, as the guest gets it by DHCP. */
-  readonly fixedIp?: string;
   /** SHA-256 (hex) of the token in the guest's metadata URL; the worker makes the token, nobody else ever sees it. */
   readonly metadataTokenHash?: string;
   /** The volumes that the domain has, where the task spoke of volumes. */

@@ -5,12 +5,13 @@
  * harmless and the newest generation wins, so a message may be lost, repeated, late or out of order.
  */
 import type { IncarnationId, SnapshotUuid, TaskId, VmId, VmUuid } from './ids.js';
+import type { NetworkSpec } from './network.js';
 import type { SecurityRuleSpec } from './security-rule.js';
 import type { SnapshotSpec } from './snapshot.js';
 import type { VolumeSpec } from './volume.js';
 
 /** Raised when a field changes its meaning; new optional fields do not raise it. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /**
  * What the VM's power shall be. `hibernated`: off, with the guest's memory kept on the node, so that it uses no CPU, no
@@ -53,6 +54,7 @@ export interface VmHardware {
   readonly diskGib: number;
   readonly gpu?: GpuSpec;
   readonly image: ImageSpec;
+  readonly network: NetworkSpec;
   /** Boots from this volume in place of a disk of its own; made of `image` where it is not there yet. */
   readonly rootVolume?: VolumeSpec;
   /** All that are attached beside that; absent where none ever was. */

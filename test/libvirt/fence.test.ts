@@ -18,13 +18,13 @@ import { fencedFile, leaseFile } from '../../src/compute/lease/lease.js';
 import type { IncarnationId, VmUuid } from '../../src/protocol/ids.js';
 import type { VmSpec } from '../../src/protocol/task.js';
 import { eventually } from '../support/eventually.js';
+import { nodeNetwork, place } from './test-network.js';
 
 const run = promisify(execFile);
 const dist = resolve(import.meta.dirname, '../../dist/compute');
 const built = <T>(file: string): Promise<T> => import(join(dist, 'hypervisor/libvirt', file)) as Promise<T>;
 
 const NODE = `fence-${process.pid}`;
-const NETWORK = { name: `baton-${NODE}`, bridge: `bf${process.pid}`, subnet: `192.168.${130 + (process.pid % 100)}.0/24` };
 const PATIENCE_MS = 120_000;
 const vm = { vmUuid: randomUUID() as VmUuid, incarnationId: 1 as IncarnationId };
 
@@ -56,6 +56,7 @@ beforeAll(async () => {
     vcpus: 1,
     memoryMib: 64,
     diskGib: 1,
+    network: place(2),
     image: { name: 'empty', disk: { url: 'image-files/empty', sha256, format: 'qcow2' } },
     autoRecover: true,
   };
@@ -64,8 +65,7 @@ beforeAll(async () => {
   hypervisor = new module.LibvirtHypervisor({
     node: NODE,
     dataFolder: data,
-    network: NETWORK,
-    metadataBaseUrl: (gateway) => `http://${gateway}:8775/`,
+    network: nodeNetwork(NODE, 8775),
     conductorUrl: 'http://127.0.0.1:1',
     conductorHeaders: () => ({}),
     acceleration: 'tcg',
@@ -81,8 +81,8 @@ afterAll(async () => {
   watchdog?.kill('SIGKILL');
   await hypervisor?.unfence();
   await hypervisor?.remove(vm);
+  await hypervisor?.network.destroy();
   await hypervisor?.close();
-  for (const command of ['net-destroy', 'net-undefine']) await run('virsh', ['-c', 'qemu:///system', command, NETWORK.name]).catch(() => undefined);
   await daemons?.stop();
   await rm(folder, { recursive: true, force: true });
 }, PATIENCE_MS);

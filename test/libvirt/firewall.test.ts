@@ -4,6 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -16,21 +17,21 @@ import type { LibvirtDaemons } from '../../src/compute/hypervisor/libvirt/daemon
 import type { LibvirtHypervisor } from '../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js';
 import type { IncarnationId, VmUuid } from '../../src/protocol/ids.js';
 import { DEFAULT_RULES, type SecurityRuleSpec } from '../../src/protocol/security-rule.js';
-import { macOf } from '../../src/compute/network/subnet.js';
+import { bridgeOf } from '../../src/compute/network/subnet.js';
 import type { VmSpec } from '../../src/protocol/task.js';
 import { eventually } from './eventually.js';
 import { guestImage } from './guest-image.js';
 import { GuestServices } from './guest-services.js';
 import { Neighbour } from './neighbour.js';
 import { Outside } from './outside.js';
+import { METADATA_ADDRESS, nodeNetwork, place, subnetOf } from './test-network.js';
 
 const run = promisify(execFile);
 const built = <T>(file: string) => import(join(process.cwd(), 'dist/compute/hypervisor/libvirt', file)) as Promise<T>;
 
 const NODE = `fw-${process.pid}`;
-const THIRD_OCTET = 30 + (process.pid % 90);
-const NETWORK = { name: `baton-${NODE}`, bridge: `bf${process.pid}`, subnet: `192.168.${THIRD_OCTET}.0/24` };
 const PORT = 8775;
+const NETWORK = nodeNetwork(NODE, PORT);
 const BOOT_MS = 90_000;
 const KNOCK = `#!/bin/sh\n(while :; do timeout 3 wget -q -O /dev/null http://${Outside.ADDRESS}/; sleep 1; done) >/dev/null 2>&1 &\n`;
 
@@ -40,6 +41,8 @@ const from = (remoteIpPrefix: string): SecurityRuleSpec => ({ ...HTTP, remoteIpP
 
 const vm: DomainIdentity = { vmUuid: randomUUID() as VmUuid, incarnationId: 7 as IncarnationId };
 const otherVm: DomainIdentity = { vmUuid: randomUUID() as VmUuid, incarnationId: 8 as IncarnationId };
+/** Of another environment. */
+const strangerVm: DomainIdentity = { vmUuid: randomUUID() as VmUuid, incarnationId: 9 as IncarnationId };
 
 interface GuestImage {
   kernelArguments: string;
@@ -49,12 +52,13 @@ interface GuestImage {
 let daemons: LibvirtDaemons;
 let outside: Outside;
 let neighbour: Neighbour;
+let stranger: Neighbour;
 let folder: string;
 let hypervisor: LibvirtHypervisor;
 let services: GuestServices;
 let spec: VmSpec;
-let fixedIp: string;
-let otherIp: string;
+const { address: fixedIp, gateway } = place(2);
+const { address: otherIp } = place(3);
 
 /** Whether something at the address takes a connection from the host. */
 const open = (host: string, port = 80): Promise<boolean> =>
@@ -77,7 +81,7 @@ const put = (rules: readonly SecurityRuleSpec[], floatingIp: string | undefined 
   hypervisor.changeNetwork(vm, { ...spec, floatingIp, rules: [...rules] });
 
 async function makeGuest(): Promise<void> {
-  ({ fixedIp } = await hypervisor.define(vm, spec, 'token'));
+  await hypervisor.define(vm, spec, 'token');
   await hypervisor.start(vm);
   await eventually('phone-home', () => services.asked('POST', `/${vm.vmUuid}/phone-home`), BOOT_MS);
 }
@@ -95,6 +99,7 @@ describe('the network of a real guest', () => {
       vcpus: 1,
       memoryMib: 160,
       diskGib: 1,
+      network: place(2),
       image: {
         name: 'tiny',
         disk: { ...file('disk'), format: 'qcow2' },
@@ -113,34 +118,39 @@ describe('the network of a real guest', () => {
       node: NODE,
       dataFolder: join(folder, 'data'),
       network: NETWORK,
-      metadataBaseUrl: (gateway) => `http://${gateway}:${PORT}/`,
-      conductorUrl: `http://192.168.${THIRD_OCTET}.1:${PORT}`,
+      conductorUrl: `http://${METADATA_ADDRESS}:${PORT}`,
       conductorHeaders: () => ({}),
       acceleration: 'tcg',
       log: pino({ level: process.env.LOG_LEVEL ?? 'silent' }),
     });
     await hypervisor.open();
     services = new GuestServices(imageFolder, 'walled-otter', KNOCK);
-    await services.listen(hypervisor.network.gateway, PORT);
+    await services.listen(METADATA_ADDRESS, PORT);
     await makeGuest();
-    ({ fixedIp: otherIp } = await hypervisor.define(otherVm, { ...spec, floatingIp: undefined }, 'other-token'));
-    neighbour = await Neighbour.on(NETWORK.bridge, otherVm.vmUuid, otherIp, hypervisor.network.gateway);
+    await hypervisor.define(otherVm, { ...spec, network: place(3), floatingIp: undefined }, 'other-token');
+    neighbour = await Neighbour.on(bridgeOf(subnetOf(0)), otherVm.vmUuid, place(3));
+    await hypervisor.define(strangerVm, { ...spec, network: place(2, 1), floatingIp: undefined, rules: [...DEFAULT_RULES, HTTP] }, 'third-token');
+    stranger = await Neighbour.on(bridgeOf(subnetOf(1)), strangerVm.vmUuid, place(2, 1));
   }, 300_000);
 
   afterAll(async () => {
     await services?.close();
     await neighbour?.close();
+    await stranger?.close();
     if (hypervisor) {
       await hypervisor.remove(vm);
       await hypervisor.remove(otherVm);
+      await hypervisor.remove(strangerVm);
       await hypervisor.network.destroy();
       await hypervisor.close();
     }
     await daemons?.stop();
     await outside?.close();
     if (folder) await rm(folder, { recursive: true, force: true });
+    for (const trace of [bridgeOf(subnetOf(0)), bridgeOf(subnetOf(1)), NETWORK.interface])
+      expect(existsSync(`/sys/class/net/${trace}`)).toBe(false);
     for (const family of ['ip', 'bridge'])
-      await expect(run('nft', ['list', 'table', family, NETWORK.name])).rejects.toThrow(/No such file or directory/);
+      await expect(run('nft', ['list', 'table', family, NETWORK.table])).rejects.toThrow(/No such file or directory/);
   }, 60_000);
 
   it('lets nobody in by default, while its guest reads metadata and goes out', async () => {
@@ -162,7 +172,7 @@ describe('the network of a real guest', () => {
     expect(await reachable()).toEqual({ host: false, neighbour: true, outside: false });
     await put([...DEFAULT_RULES, from('198.51.100.64/28')]);
     expect(await reachable()).toEqual({ host: false, neighbour: false, outside: true });
-    await put([...DEFAULT_RULES, from(`${hypervisor.network.gateway}/32`)]);
+    await put([...DEFAULT_RULES, from(`${gateway}/32`)]);
     expect(await reachable()).toEqual({ host: true, neighbour: false, outside: false });
   }, 60_000);
 
@@ -194,16 +204,39 @@ describe('the network of a real guest', () => {
 
   it('hears nothing from a neighbour that speaks with the address or the card of another', async () => {
     await put([...DEFAULT_RULES, HTTP]);
-    const stranger = `192.168.${THIRD_OCTET}.200`;
-    await neighbour.changeAddress(stranger);
+    await neighbour.changeAddress(place(200).address);
     expect(await neighbour.reaches(fixedIp, 80)).toBe(false);
     await neighbour.changeAddress(otherIp);
     expect(await neighbour.reaches(fixedIp, 80)).toBe(true);
-    await neighbour.changeCard(macOf('another'));
+    await neighbour.changeCard(place(200).mac);
     expect(await neighbour.reaches(fixedIp, 80)).toBe(false);
-    await neighbour.changeCard(macOf(otherVm.vmUuid));
+    await neighbour.changeCard(place(3).mac);
     expect(await neighbour.reaches(fixedIp, 80)).toBe(true);
   }, 40_000);
+
+  it('cannot be reached from another environment, nor reach it, whatever the rules say; by its floating address it can', async () => {
+    await put([...DEFAULT_RULES, HTTP]);
+    expect(await neighbour.reaches(fixedIp, 80)).toBe(true);
+    expect(await stranger.reaches(fixedIp, 80)).toBe(false);
+    expect(await stranger.reaches(Outside.FLOATING_IP, 80)).toBe(true);
+    // What it does reach: the outside, metadata, and its own gateway for names, but not the one of the other environment.
+    expect(await stranger.reaches(Outside.ADDRESS, 80)).toBe(true);
+    expect(await stranger.reaches(METADATA_ADDRESS, PORT)).toBe(true);
+    expect(await stranger.reaches(place(2, 1).gateway, 53)).toBe(true);
+    expect(await stranger.reaches(gateway, 53)).toBe(false);
+    const listening = await stranger.listen(80);
+    expect(await open(place(2, 1).address)).toBe(true);
+    expect(await neighbour.reaches(place(2, 1).address, 80)).toBe(false);
+    listening.kill('SIGKILL');
+  }, 60_000);
+
+  it('gets no address from a neighbour that plays DHCP server', async () => {
+    await neighbour.sendUdp({ from: 67, to: 68, host: fixedIp });
+    await neighbour.sendUdp({ from: 5067, to: 68, host: fixedIp });
+    const { stdout } = await run('nft', ['list', 'chain', 'bridge', NETWORK.table, 'from_guest']);
+    // The kernel has counted what the rule against DHCP servers has dropped, and that alone.
+    expect(/udp sport 67 counter packets (\d+)/.exec(stdout)?.[1]).toBe('1');
+  }, 20_000);
 
   it('loses its floating address and gets it back while it runs', async () => {
     await hypervisor.changeNetwork(vm, { ...spec, floatingIp: undefined, rules: [...DEFAULT_RULES, HTTP] });

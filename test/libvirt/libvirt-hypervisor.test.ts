@@ -13,6 +13,8 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pino from 'pino';
+import { hostEntries, networkName } from '../../src/compute/network/network-document.js';
+import { bridgeOf } from '../../src/compute/network/subnet.js';
 import type { DomainIdentity, PowerChange } from '../../src/compute/hypervisor/hypervisor.js';
 import type { LibvirtDaemons } from '../../src/compute/hypervisor/libvirt/daemons.js';
 import type { LibvirtHypervisor } from '../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js';
@@ -23,21 +25,20 @@ import { eventually } from './eventually.js';
 import { guestImage } from './guest-image.js';
 import { GuestServices } from './guest-services.js';
 import { Outside } from './outside.js';
+import { METADATA_ADDRESS, nodeNetwork, place, subnetOf } from './test-network.js';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '../..');
 const built = <T>(file: string) => import(join(root, 'dist/compute/hypervisor/libvirt', file)) as Promise<T>;
 
 const NODE = `e2e-${process.pid}`;
-// A subnet that a second run beside this one is unlikely to have.
-const THIRD_OCTET = 130 + (process.pid % 100);
-const NETWORK = { name: `baton-${NODE}`, bridge: `bt${process.pid}`, subnet: `192.168.${THIRD_OCTET}.0/24` };
 const PORT = 8775;
+const NETWORK = nodeNetwork(NODE, PORT);
 const { FLOATING_IP } = Outside;
 /** Knocks at the outside again and again. */
 const KNOCK = `#!/bin/sh\n(while :; do timeout 3 wget -q -O /dev/null http://${Outside.ADDRESS}/; sleep 1; done) >/dev/null 2>&1 &\n`;
 const HOSTNAME = 'quiet-otter';
-const BOOT_MS = 60_000;
+const BOOT_MS = 120_000;
 /** The first definition waits until libvirt has examined QEMU, which takes long on a busy host. */
 const DEFINE_MS = 120_000;
 
@@ -59,7 +60,8 @@ let folder: string;
 let hypervisor: LibvirtHypervisor;
 let services: GuestServices;
 let spec: VmSpec;
-let fixedIp: string;
+const { address: fixedIp } = place(2);
+const BRIDGE = bridgeOf(subnetOf(0));
 const powerChanges: PowerChange[] = [];
 
 function libvirtAnswers(): Promise<boolean> {
@@ -71,7 +73,10 @@ function libvirtAnswers(): Promise<boolean> {
 }
 
 const leases = async (): Promise<string> =>
-  (await run('virsh', ['-c', 'qemu:///system', 'net-dhcp-leases', NETWORK.name])).stdout;
+  (await run('virsh', ['-c', 'qemu:///system', 'net-dhcp-leases', networkName(subnetOf(0))])).stdout;
+
+const hostEntriesNow = async (): Promise<string[]> =>
+  hostEntries((await run('virsh', ['-c', 'qemu:///system', 'net-dumpxml', networkName(subnetOf(0))])).stdout).map(({ address }) => address);
 
 async function startDaemons(): Promise<LibvirtDaemons> {
   const module = await built<typeof import('../../src/compute/hypervisor/libvirt/daemons.js')>('daemons.js');
@@ -86,8 +91,7 @@ async function openHypervisor(node = NODE, network = NETWORK): Promise<LibvirtHy
     node,
     dataFolder: join(folder, node === NODE ? 'data' : node),
     network,
-    metadataBaseUrl: (gateway) => `http://${gateway}:${PORT}/`,
-    conductorUrl: `http://192.168.${THIRD_OCTET}.1:${PORT}`,
+    conductorUrl: `http://${METADATA_ADDRESS}:${PORT}`,
     conductorHeaders: () => ({ 'x-node-key': 'secret' }),
     acceleration: 'tcg',
     shutdownTimeoutMs: 20_000,
@@ -99,7 +103,7 @@ async function openHypervisor(node = NODE, network = NETWORK): Promise<LibvirtHy
 }
 
 const statusOf = async (address: string) =>
-  (await fetch(`http://${address}/`, { signal: AbortSignal.timeout(3_000) })).text();
+  (await fetch(`http://${address}/`, { signal: AbortSignal.timeout(15_000) })).text();
 const bootOf = (address: string, boots: number) =>
   eventually(
     `boot ${boots} answers at ${address}`,
@@ -126,6 +130,7 @@ describe('the libvirt hypervisor with a real guest', () => {
       vcpus: 1,
       memoryMib: 160,
       diskGib: 1,
+      network: place(2),
       image: {
         name: 'tiny',
         disk: { ...file('disk'), format: 'qcow2' },
@@ -143,7 +148,7 @@ describe('the libvirt hypervisor with a real guest', () => {
     daemons = await startDaemons();
     hypervisor = await openHypervisor();
     services = new GuestServices(imageFolder, HOSTNAME, KNOCK);
-    await services.listen(hypervisor.network.gateway, PORT);
+    await services.listen(METADATA_ADDRESS, PORT);
   }, 120_000);
 
   afterAll(async () => {
@@ -161,8 +166,7 @@ describe('the libvirt hypervisor with a real guest', () => {
   }, 60_000);
 
   it('defines a VM without starting it, with images that it fetched by the key of its node', async () => {
-    ({ fixedIp } = await hypervisor.define(vm, spec, 'token-one'));
-    expect(fixedIp).toBe(`192.168.${THIRD_OCTET}.2`);
+    await hypervisor.define(vm, spec, 'token-one');
     expect(await hypervisor.state(vm)).toBe('stopped');
     expect(await hypervisor.inventory()).toEqual([{ ...vm, state: 'stopped' }]);
     expect(services.asked('GET', '/images/vmlinuz')?.nodeKey).toBe('secret');
@@ -191,11 +195,11 @@ describe('the libvirt hypervisor with a real guest', () => {
   });
 
   it('answers at its floating address, from outside and on the host, and to nobody who routes to its fixed one', async () => {
-    await outside.routeTo(NETWORK.subnet);
-    expect(await outside.get(FLOATING_IP)).toContain(`hostname=${HOSTNAME}`);
+    await outside.routeTo(subnetOf(0));
+    expect(await outside.get(FLOATING_IP, 15_000)).toContain(`hostname=${HOSTNAME}`);
     expect(await statusOf(FLOATING_IP)).toContain(`hostname=${HOSTNAME}`);
     await expect(outside.get(fixedIp, 2_000)).rejects.toThrow('no answer');
-  }, 30_000);
+  }, 60_000);
 
   it('goes out as its floating address, and as the host once that is taken from it while it runs', async () => {
     await eventually('the guest comes as itself', () => outside.visitors.includes(FLOATING_IP), 10_000);
@@ -203,7 +207,7 @@ describe('the libvirt hypervisor with a real guest', () => {
     await hypervisor.define(vm, { ...spec, floatingIp: undefined }, 'token-one');
     await eventually('the guest comes as the host', () => outside.visitors.at(-1) === Outside.HOST_ADDRESS, 10_000);
     await expect(outside.get(FLOATING_IP, 2_000)).rejects.toThrow();
-    const { stdout } = await run('ip', ['-4', 'address', 'show', 'dev', NETWORK.bridge]);
+    const { stdout } = await run('ip', ['-4', 'address', 'show', 'dev', NETWORK.interface]);
     expect(stdout).not.toContain(FLOATING_IP);
   }, 30_000);
 
@@ -215,13 +219,36 @@ describe('the libvirt hypervisor with a real guest', () => {
   }, 20_000);
 
   it('shares libvirt with another node of the same process, and goes on when that leaves', async () => {
-    const neighbour = { name: `${NETWORK.name}-2`, bridge: `${NETWORK.bridge}-2`, subnet: `10.231.${THIRD_OCTET}.0/24` };
-    const other = await openHypervisor(`${NODE}-2`, neighbour);
+    const other = await openHypervisor(`${NODE}-2`, nodeNetwork(`${NODE}-2`, PORT + 1));
     expect(await other.inventory()).toEqual([]);
     await other.network.destroy();
     await other.close();
     expect(await hypervisor.inventory()).toEqual([{ ...vm, state: 'running' }]);
   }, 20_000);
+
+  it('shares the network of an environment with another node of the same host, whoever comes and goes', async () => {
+    const other = await openHypervisor(`${NODE}-2`, nodeNetwork(`${NODE}-2`, PORT + 1));
+    const theirs: DomainIdentity = { vmUuid: randomUUID() as VmUuid, incarnationId: 9 as IncarnationId };
+    await other.define(theirs, { ...spec, network: place(9), floatingIp: undefined }, 'token');
+    expect(await hostEntriesNow()).toEqual([fixedIp, place(9).address]);
+    expect(await statusOf(fixedIp)).toContain('boots=1\n');
+    await other.remove(theirs);
+    expect(await hostEntriesNow()).toEqual([fixedIp]);
+    await other.network.destroy();
+    await other.close();
+    expect(await statusOf(fixedIp)).toContain('boots=1\n');
+  }, DEFINE_MS);
+
+  it('sweeps up, when it is opened, a network whose guests are gone, and leaves the one that is in use', async () => {
+    await hypervisor.network.attach(place(77));
+    await hypervisor.network.attach(place(2, 3));
+    expect(existsSync(`/sys/class/net/${bridgeOf(subnetOf(3))}`)).toBe(true);
+    await hypervisor.close();
+    hypervisor = await openHypervisor();
+    expect(existsSync(`/sys/class/net/${bridgeOf(subnetOf(3))}`)).toBe(false);
+    expect(await hostEntriesNow()).toEqual([fixedIp]);
+    expect(await statusOf(fixedIp)).toContain('boots=1\n');
+  }, 40_000);
 
   it('stops it by the power button and tells nobody, because it was asked to', async () => {
     const startedAt = Date.now();
@@ -232,7 +259,7 @@ describe('the libvirt hypervisor with a real guest', () => {
   }, 40_000);
 
   it('keeps disk and address when it is defined again, and gives the guest the new token', async () => {
-    expect(await hypervisor.define(vm, spec, 'token-two')).toEqual({ fixedIp });
+    await hypervisor.define(vm, spec, 'token-two');
     await hypervisor.start(vm);
     await bootOf(fixedIp, 2);
     expect(services.asked('GET', `/metadata/token-two/${vm.vmUuid}/meta-data`)).toBeDefined();
@@ -269,17 +296,19 @@ describe('the libvirt hypervisor with a real guest', () => {
     expect(await hypervisor.state(secondLife)).toBe('stopped');
   }, DEFINE_MS);
 
-  it('gives different addresses to VMs that are defined at the same time', async () => {
+  it('has VMs that are defined at the same time on their networks, one of them new', async () => {
     const others = Array.from({ length: 4 }, (_, index) => ({
       vmUuid: randomUUID() as VmUuid,
       incarnationId: (100 + index) as IncarnationId,
     }));
-    const defined = await Promise.all(
-      others.map((other) => hypervisor.define(other, { ...spec, floatingIp: undefined }, 'token')),
+    await Promise.all(
+      others.map((other, index) => hypervisor.define(other, { ...spec, network: place(10 + index, index % 2), floatingIp: undefined }, 'token')),
     );
-    expect(new Set(defined.map((answer) => answer.fixedIp)).size).toBe(others.length);
+    expect((await hostEntriesNow()).sort()).toEqual([place(10).address, place(12).address, fixedIp].sort());
+    expect(existsSync(`/sys/class/net/${bridgeOf(subnetOf(1))}`)).toBe(true);
     await Promise.all(others.map((other) => hypervisor.remove(other)));
     expect(await hypervisor.inventory()).toEqual([{ ...secondLife, state: 'stopped' }]);
+    expect(existsSync(`/sys/class/net/${bridgeOf(subnetOf(1))}`)).toBe(false);
   }, DEFINE_MS);
 
   it('leaves nothing behind: no domain, no disk, no address, no rule', async () => {
@@ -287,12 +316,13 @@ describe('the libvirt hypervisor with a real guest', () => {
     await hypervisor.remove(secondLife);
     expect(await hypervisor.inventory()).toEqual([]);
     expect(await readdir(join(folder, 'data/instances'))).toEqual([]);
-    const { stdout: network } = await run('virsh', ['-c', 'qemu:///system', 'net-dumpxml', NETWORK.name]);
-    expect(network).not.toContain(fixedIp);
-    expect(await leases()).not.toContain(fixedIp);
-    await hypervisor.network.destroy();
+    const { stdout: networks } = await run('virsh', ['-c', 'qemu:///system', 'net-list', '--all', '--name']);
+    expect(networks).not.toContain(networkName(subnetOf(0)));
+    expect((await readdir('/var/lib/libvirt/dnsmasq')).filter((file) => file.includes(BRIDGE) || file.includes(networkName(subnetOf(0))))).toEqual([]);
     const { stdout: rules } = await run('nft', ['list', 'ruleset']);
-    expect(rules).not.toContain(NETWORK.name);
-    expect(existsSync(`/sys/class/net/${NETWORK.bridge}`)).toBe(false);
+    expect(rules).not.toContain(NETWORK.table);
+    expect(existsSync(`/sys/class/net/${BRIDGE}`)).toBe(false);
+    await hypervisor.network.destroy();
+    expect(existsSync(`/sys/class/net/${NETWORK.interface}`)).toBe(false);
   }, 30_000);
 });

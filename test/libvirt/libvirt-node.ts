@@ -9,11 +9,16 @@ import { promisify } from 'node:util';
 import { pino } from 'pino';
 import type { LibvirtDaemons } from '../../src/compute/hypervisor/libvirt/daemons.js';
 import type { LibvirtHypervisor } from '../../src/compute/hypervisor/libvirt/libvirt-hypervisor.js';
+import { networkName } from '../../src/compute/network/network-document.js';
+import { bridgeOf } from '../../src/compute/network/subnet.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.responses.js';
 import type { IncarnationId } from '../../src/protocol/ids.js';
 
 const run = promisify(execFile);
+/** Of a cloud's first environment. */
+const SUBNET = '10.128.0.0/20';
+const NETWORK = networkName(SUBNET);
 const LIBVIRT = ['-c', 'qemu:///system'];
 
 /** The built program: libvirt's thread is a file of its own there. */
@@ -22,7 +27,7 @@ const built = <T>(file: string): Promise<T> => import(join(process.cwd(), 'dist/
 export class LibvirtNode {
   readonly name = `real-${process.pid}`;
   readonly settings: Readonly<Record<string, string>>;
-  private readonly network = `baton-${this.name}`;
+  private readonly table = `baton-${this.name}`;
 
   private constructor(
     readonly stateFolder: string,
@@ -31,8 +36,6 @@ export class LibvirtNode {
   ) {
     this.settings = {
       BATON_HYPERVISOR: 'libvirt',
-      // One that another run beside this one is unlikely to have.
-      BATON_SUBNET: `192.168.${130 + (process.pid % 100)}.0/24`,
       BATON_ACCELERATION: 'auto',
       BATON_PROBE_GUEST: imageFolder,
     };
@@ -49,13 +52,15 @@ export class LibvirtNode {
   async traces({ uuid, fixed_ip: fixedIp, floating_ip: floatingIp }: InstanceFields): Promise<string[]> {
     const places: readonly (readonly [trace: string, text: string | null, program: string, args: readonly string[]])[] = [
       ['domain', uuid, 'virsh', [...LIBVIRT, 'list', '--all', '--uuid']],
-      ['lease', `${fixedIp}/`, 'virsh', [...LIBVIRT, 'net-dhcp-leases', this.network]],
-      ['host entry', `ip='${fixedIp}'`, 'virsh', [...LIBVIRT, 'net-dumpxml', this.network]],
-      ['firewall rule', `: ${fixedIp}`, 'nft', ['list', 'table', 'ip', this.network]],
+      ['lease', `${fixedIp}/`, 'virsh', [...LIBVIRT, 'net-dhcp-leases', NETWORK]],
+      ['host entry', `ip='${fixedIp}'`, 'virsh', [...LIBVIRT, 'net-dumpxml', NETWORK]],
+      ['firewall rule', `: ${fixedIp}`, 'nft', ['list', 'table', 'ip', this.table]],
       ['floating address', floatingIp, 'ip', ['-4', '-o', 'address', 'show']],
+      ['bridge', bridgeOf(SUBNET), 'ip', ['-o', 'link', 'show']],
     ];
     const found = await Promise.all(
-      places.map(async ([trace, text, program, args]) => ((await run(program, args)).stdout.includes(text!) ? trace : [])),
+      // A network or table that is not there is no trace.
+      places.map(async ([trace, text, program, args]) => ((await run(program, args).catch(() => ({ stdout: '' }))).stdout.includes(text!) ? trace : [])),
     );
     return found.flat();
   }

@@ -109,7 +109,7 @@ describe('a cloud with a real guest', () => {
     }, 120_000);
 
   const page = async (address: string, path = '/'): Promise<string> => {
-    const answer = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(5_000), headers: { connection: 'close' } });
+    const answer = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(20_000), headers: { connection: 'close' } });
     if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
     return await answer.text();
   };
@@ -174,13 +174,13 @@ describe('a cloud with a real guest', () => {
     expect(vm).toMatchObject({ floating_ip: Outside.FLOATING_IP, floating_ip_status: 'ATTACHED' });
     const status = await page(vm.fixed_ip!);
     expect(status).toContain(`hostname=${NAME}\n`);
-    expect(status).toContain(`ip=${vm.fixed_ip}/24`);
+    expect(status).toContain(`ip=${vm.fixed_ip}/20`);
     expect(await page(Outside.FLOATING_IP)).toContain(`hostname=${NAME}\n`);
-  });
+  }, 60_000);
 
   it('runs the user data in the guest', async () => {
     expect(await page(vm.fixed_ip!, '/made.txt')).toBe(`made by the user data of ${NAME}\n`);
-  });
+  }, 60_000);
 
   (existsSync('/usr/bin/ssh') ? it : it.skip)('lets the owner of the key in by ssh', async () => {
     const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=5'];
@@ -199,7 +199,7 @@ describe('a cloud with a real guest', () => {
       expect(answer.logs).not.toBeNull();
       return answer.logs!;
     });
-    expect(logs).toContain(`address ${vm.fixed_ip}/24`);
+    expect(logs).toContain(`address ${vm.fixed_ip}/20`);
     expect(logs).toContain(`host name ${NAME}`);
   });
 
@@ -282,7 +282,7 @@ describe('a cloud with a real guest', () => {
   }, 150_000);
 
   it('leaves nothing of a deleted VM', async () => {
-    expect(await node.traces(vm)).toEqual(['domain', 'lease', 'host entry', 'firewall rule', 'floating address']);
+    expect(await node.traces(vm)).toEqual(['domain', 'lease', 'host entry', 'firewall rule', 'floating address', 'bridge']);
     await request('DELETE', `virtual-machines/${vm.id}`);
     await eventually(async () => await expect(shown()).rejects.toThrow('404'), 60_000);
     expect(await node.traces(vm)).toEqual([]);

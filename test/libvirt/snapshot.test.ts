@@ -21,15 +21,13 @@ import type { VmSpec } from '../../src/protocol/task.js';
 import { eventually } from './eventually.js';
 import { guestImage } from './guest-image.js';
 import { GuestServices } from './guest-services.js';
+import { METADATA_ADDRESS, nodeNetwork, place } from './test-network.js';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '../..');
 const built = <T>(file: string) => import(join(root, 'dist/compute/hypervisor/libvirt', file)) as Promise<T>;
 
 const NODE = `snap-${process.pid}`;
-// A subnet that a second run beside this one is unlikely to have.
-const THIRD_OCTET = 30 + (process.pid % 90);
-const NETWORK = { name: `baton-${NODE}`, bridge: `bs${process.pid}`, subnet: `192.168.${THIRD_OCTET}.0/24` };
 const PORT = 8777;
 const BOOT_MS = 120_000;
 const DEFINE_MS = 120_000;
@@ -60,7 +58,7 @@ let hypervisor: LibvirtHypervisor;
 let services: GuestServices;
 let spec: VmSpec;
 let base: string;
-let fixedIp: string;
+const { address: fixedIp } = place(2);
 
 const open = async (): Promise<void> => {
   const { LibvirtHypervisor: Adapter } =
@@ -68,9 +66,8 @@ const open = async (): Promise<void> => {
   hypervisor = new Adapter({
     node: NODE,
     dataFolder: join(folder, 'data'),
-    network: NETWORK,
-    metadataBaseUrl: (gateway) => `http://${gateway}:${PORT}/`,
-    conductorUrl: `http://192.168.${THIRD_OCTET}.1:${PORT}`,
+    network: nodeNetwork(NODE, PORT),
+    conductorUrl: `http://${METADATA_ADDRESS}:${PORT}`,
     conductorHeaders: () => ({}),
     acceleration: 'tcg',
     shutdownTimeoutMs: 20_000,
@@ -80,9 +77,9 @@ const open = async (): Promise<void> => {
 };
 
 const boot = async (vm: DomainIdentity, of: VmSpec): Promise<string> => {
-  const defined = await hypervisor.define(vm, of, 'a-token');
+  await hypervisor.define(vm, of, 'a-token');
   await hypervisor.start(vm);
-  return defined.fixedIp;
+  return of.network.address;
 };
 
 const page = async (address: string, path: string): Promise<string> => {
@@ -96,7 +93,7 @@ const ownerOf = (address: string): Promise<string> => eventually(`${address} say
 const bootsOf = (address: string): Promise<string> =>
   eventually(`${address} says how often it booted`, async () => (await page(address, '/boots')) || undefined, BOOT_MS);
 
-const madeOf = (snapshot: SnapshotUuid): VmSpec => ({ ...spec, image: { ...spec.image, disk: { snapshot, format: 'qcow2' } } });
+const madeOf = (snapshot: SnapshotUuid, number: number): VmSpec => ({ ...spec, network: place(number), image: { ...spec.image, disk: { snapshot, format: 'qcow2' } } });
 
 const files = (what: string): Promise<string[]> => readdir(join(folder, 'data', what));
 
@@ -139,6 +136,7 @@ describe('snapshots of a real guest', () => {
       vcpus: 1,
       memoryMib: 160,
       diskGib: 1,
+      network: place(2),
       image: { name: 'tiny', disk: { ...file('disk'), format: 'qcow2' }, kernel: file('kernel'), initrd: file('initrd'), kernelArguments },
       rules: [
         ...DEFAULT_RULES,
@@ -149,8 +147,8 @@ describe('snapshots of a real guest', () => {
     daemons = await ensureLibvirtDaemons();
     await open();
     services = new GuestServices(imageFolder, 'photogenic-otter', USER_DATA);
-    await services.listen(hypervisor.network.gateway, PORT);
-    fixedIp = await boot(original, spec);
+    await services.listen(METADATA_ADDRESS, PORT);
+    await boot(original, spec);
     expect(await ownerOf(fixedIp)).toBe(original.vmUuid);
   }, DEFINE_MS + BOOT_MS);
 
@@ -209,7 +207,7 @@ describe('snapshots of a real guest', () => {
   }, BOOT_MS);
 
   it('make another guest that has what was on the disk', async () => {
-    const address = await boot(restored, madeOf(live));
+    const address = await boot(restored, madeOf(live, 3));
     expect(await ownerOf(address)).toBe(original.vmUuid);
     expect(await bootsOf(address)).toBe('2');
     // It writes to a disk of its own.
@@ -222,7 +220,7 @@ describe('snapshots of a real guest', () => {
     const { 'backing-filename': backing, 'virtual-size': size } = await facts(fileOf(cold));
     expect({ backing, size }).toEqual({ backing: undefined, size: 2 ** 30 });
     await hypervisor.stop(restored);
-    const address = await boot(again, madeOf(cold));
+    const address = await boot(again, madeOf(cold, 4));
     expect(await ownerOf(address)).toBe(original.vmUuid);
   }, DEFINE_MS + BOOT_MS);
 
@@ -231,9 +229,9 @@ describe('snapshots of a real guest', () => {
     await hypervisor.removeSnapshot(live);
     await hypervisor.removeSnapshot(live);
     expect(await hypervisor.snapshots()).toEqual([cold]);
-    const address = await boot(restored, madeOf(live));
+    const address = await boot(restored, madeOf(live, 3));
     expect(await ownerOf(address)).toBe(original.vmUuid);
-    await expect(hypervisor.define(identity(), madeOf(live), 'a-token')).rejects.toThrow('not on this compute node');
+    await expect(hypervisor.define(identity(), madeOf(live, 5), 'a-token')).rejects.toThrow('not on this compute node');
   }, DEFINE_MS + BOOT_MS);
 
   it('leave nothing when they and all that was made of them are gone', async () => {

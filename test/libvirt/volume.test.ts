@@ -20,16 +20,15 @@ import type { VmSpec } from '../../src/protocol/task.js';
 import { eventually } from './eventually.js';
 import { guestImage } from './guest-image.js';
 import { GuestServices } from './guest-services.js';
+import { METADATA_ADDRESS, nodeNetwork, place } from './test-network.js';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '../..');
 const built = <T>(file: string) => import(join(root, 'dist/compute/hypervisor/libvirt', file)) as Promise<T>;
 
 const NODE = `vol-${process.pid}`;
-// A subnet that a second run beside this one is unlikely to have.
-const THIRD_OCTET = 30 + (process.pid % 90);
-const NETWORK = { name: `baton-${NODE}`, bridge: `bv${process.pid}`, subnet: `192.168.${THIRD_OCTET}.0/24` };
 const PORT = 8776;
+const NETWORK = nodeNetwork(NODE, PORT);
 const BOOT_MS = 90_000;
 const DEFINE_MS = 120_000;
 const GIB_IN_SECTORS = 2 ** 21;
@@ -49,7 +48,7 @@ let folder: string;
 let hypervisor: LibvirtHypervisor;
 let services: GuestServices;
 let spec: VmSpec;
-let fixedIp: string;
+const { address: fixedIp } = place(2);
 
 /** What the guest says of its disks beside the first: `vdb sectors=… serial=…`. */
 async function disksOfGuest(): Promise<string[]> {
@@ -80,6 +79,7 @@ describe('volumes of a real guest', () => {
       vcpus: 1,
       memoryMib: 160,
       diskGib: 1,
+      network: place(2),
       image: { name: 'tiny', disk: { ...file('disk'), format: 'qcow2' }, kernel: file('kernel'), initrd: file('initrd'), kernelArguments },
       rules: [
         ...DEFAULT_RULES,
@@ -94,8 +94,7 @@ describe('volumes of a real guest', () => {
       node: NODE,
       dataFolder: join(folder, 'data'),
       network: NETWORK,
-      metadataBaseUrl: (gateway) => `http://${gateway}:${PORT}/`,
-      conductorUrl: `http://192.168.${THIRD_OCTET}.1:${PORT}`,
+      conductorUrl: `http://${METADATA_ADDRESS}:${PORT}`,
       conductorHeaders: () => ({}),
       acceleration: 'tcg',
       shutdownTimeoutMs: 20_000,
@@ -103,8 +102,8 @@ describe('volumes of a real guest', () => {
     });
     await hypervisor.open();
     services = new GuestServices(imageFolder, 'storage-otter', '');
-    await services.listen(hypervisor.network.gateway, PORT);
-    ({ fixedIp } = await hypervisor.define(vm, spec, 'token-one'));
+    await services.listen(METADATA_ADDRESS, PORT);
+    await hypervisor.define(vm, spec, 'token-one');
     await hypervisor.start(vm);
     await guestShows();
   }, DEFINE_MS + BOOT_MS);

@@ -47,7 +47,6 @@ export class CloudNode {
     const { name, bus, logger, conductorUrl, stateFolder, joinToken, bootMs, capacity } = this.options;
     const hypervisor = new SimulatedHypervisor({
       journalPath: `${stateFolder}/simulated-domains.jsonl`,
-      subnet: '192.168.123.0/24',
       capacity,
       bootMs,
       misbehaviours,

@@ -23,7 +23,7 @@ export const run: Run = async (invocation) =>
     const apiKey = entries.BATON_API_KEY ?? newSecret('key');
     await file.write({ ...entries, BATON_API_KEY: apiKey });
     await migrate(dataSource);
-    const seeded = await seed(dataSource, { images: [image], floatingIps: [], publicKey, apiKey });
+    const seeded = await seed(dataSource, { images: [image], floatingIps: [], subnets: config, publicKey, apiKey });
     print(`Region ${seeded.region}, environment ${seeded.environment}, image ${image.name}, flavor ${seeded.flavors[0]}`);
     print(`API key ${apiKey} (kept in ${file.path})\nSSH key ${privateKeyFile}`);
   });

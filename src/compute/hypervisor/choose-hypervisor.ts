@@ -25,8 +25,12 @@ export async function chooseHypervisor(
       return new LibvirtHypervisor({
         node: nodeName,
         dataFolder: config.stateFolder,
-        network: { name: `baton-${nodeName}`.slice(0, 63), bridge: bridgeOf(nodeName), subnet: config.subnet },
-        metadataBaseUrl: (gateway) => `http://${gateway}:${config.metadataPort}`,
+        network: {
+          table: `baton-${nodeName}`.slice(0, 63),
+          interface: interfaceOf(nodeName),
+          metadataAddress: config.metadataAddress,
+          metadataPort: config.metadataPort,
+        },
         conductorUrl: conductor.url,
         conductorHeaders: () => conductor.authorization(),
         egress: new GuardedEgress(config.egressAllow),
@@ -43,6 +47,6 @@ export async function chooseHypervisor(
 }
 
 /** The kernel allows interface names of 15 characters; node names have up to 63. */
-function bridgeOf(nodeName: string): string {
-  return `baton-${createHash('sha256').update(nodeName).digest('hex').slice(0, 8)}`;
+function interfaceOf(nodeName: string): string {
+  return `bnode-${createHash('sha256').update(nodeName).digest('hex').slice(0, 8)}`;
 }

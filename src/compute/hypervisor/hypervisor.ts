@@ -54,11 +54,10 @@ export interface Hypervisor {
   state(identity: DomainIdentity): Promise<InventoryItem['state'] | undefined>;
 
   /**
-   * Makes disk, network address and domain, without starting it. Repeating it keeps the disk's content.
+   * Makes disk, place on the environment's network and domain, without starting it. Repeating it keeps the disk's content.
    * `metadataToken` goes into the guest's data-source URL.
-   * @returns the address that the guest will get by DHCP.
    */
-  define(identity: DomainIdentity, spec: VmSpec, metadataToken: string): Promise<{ fixedIp: string }>;
+  define(identity: DomainIdentity, spec: VmSpec, metadataToken: string): Promise<void>;
 
   /** Whether the domain was made before the last change of its flavor: it has to be stopped and defined again. */
   isOutgrown(identity: DomainIdentity, spec: VmSpec): Promise<boolean>;

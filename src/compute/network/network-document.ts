@@ -1,10 +1,11 @@
 /**
- * The libvirt document of a node's network: written once when the network is made, read to learn who has which
- * address. The static host entries in it are the only memory of addresses, so a restarted worker gives the same ones.
+ * The libvirt document of an environment's network on this host: written once when the network is made, read to learn
+ * who is on it. Its static host entries make DHCP give each guest the address that the conductor has assigned.
  */
 import { XMLParser } from 'fast-xml-parser';
+import type { NetworkSpec } from '../../protocol/network.js';
 import { renderXml, type XmlTree } from '../hypervisor/libvirt/xml.js';
-import { gatewayOf, netmaskOf, type Subnet } from './subnet.js';
+import { bridgeOf, netmaskOf } from './subnet.js';
 
 const DNSMASQ = 'http://libvirt.org/schemas/network/dnsmasq/1.0';
 const LEASE_MINUTES = 10;
@@ -14,12 +15,15 @@ export interface HostEntry {
   readonly address: string;
 }
 
-export interface NetworkDocument {
-  readonly bridge: string;
-  readonly gateway: string;
-  readonly netmask: string;
-  /** Of the guests. */
-  readonly hosts: readonly HostEntry[];
+const PREFIX = 'baton-';
+
+/** Of the environment and not of a node: workers that share a host share its networks. */
+export const networkName = (subnet: string): string => `${PREFIX}${subnet.replace('/', '-')}`;
+
+/** @returns undefined for a network that is no environment's. */
+export function subnetNamed(name: string): string | undefined {
+  const [, address, prefix] = /^baton-(\d+\.\d+\.\d+\.\d+)-(\d+)$/.exec(name) ?? [];
+  return address && `${address}/${prefix}`;
 }
 
 /**
@@ -27,26 +31,26 @@ export interface NetworkDocument {
  * first one that comes and after the last one that goes. This one is always there: a machine that does not exist, with
  * the address that no guest can have.
  */
-const placeholder = (subnet: Subnet): XmlTree => ({ '@mac': '02:00:00:00:00:00', '@ip': gatewayOf(subnet) });
+const placeholder = (gateway: string): XmlTree => ({ '@mac': '02:00:00:00:00:00', '@ip': gateway });
 
 /**
  * Forward mode `open`: libvirt adds no firewall rules of its own, which would stand in the way of floating addresses.
  * Without `stp off`, `delay 0` and `no-ping` each boot waits seconds for its first packet and its address.
  */
-export function networkXml(name: string, bridge: string, subnet: Subnet): string {
+export function networkXml({ subnet, gateway }: Pick<NetworkSpec, 'subnet' | 'gateway'>): string {
   return renderXml({
     network: {
       '@xmlns:dnsmasq': DNSMASQ,
-      name,
+      name: networkName(subnet),
       forward: { '@mode': 'open' },
-      bridge: { '@name': bridge, '@stp': 'off', '@delay': '0' },
-      ip: { '@address': gatewayOf(subnet), '@netmask': netmaskOf(subnet), dhcp: { host: placeholder(subnet) } },
+      bridge: { '@name': bridgeOf(subnet), '@stp': 'off', '@delay': '0' },
+      ip: { '@address': gateway, '@netmask': netmaskOf(subnet), dhcp: { host: placeholder(gateway) } },
       'dnsmasq:options': { 'dnsmasq:option': { '@value': 'no-ping' } },
     },
   });
 }
 
-/** A short lease: one that could not be ended with its VM keeps its address from others until it runs out. */
+/** A short lease: what the DHCP server remembers of a VM that could not be asked to forget it soon runs out. */
 export function hostEntryXml(entry: HostEntry): string {
   const lease = { '@expiry': String(LEASE_MINUTES), '@unit': 'minutes' };
   return renderXml({ host: { '@mac': entry.mac, '@ip': entry.address, lease } });
@@ -55,21 +59,17 @@ export function hostEntryXml(entry: HostEntry): string {
 const parser = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '', isArray: (name) => name === 'host' });
 
 interface ParsedNetwork {
-  network: {
-    bridge?: { name?: string };
-    ip?: { address?: string; netmask?: string; dhcp?: { host?: { mac?: string; ip?: string }[] } | '' };
-  };
+  network: { ip?: { address?: string; dhcp?: { host?: { mac?: string; ip?: string }[] } | '' } };
 }
 
-export function parseNetwork(xml: string): NetworkDocument {
-  const { network } = parser.parse(xml) as ParsedNetwork;
-  const dhcp = network.ip?.dhcp || undefined;
-  const gateway = network.ip?.address ?? '';
-  const hosts = (dhcp?.host ?? []).flatMap(({ mac, ip }) => (mac && ip ? [{ mac: mac.toLowerCase(), address: ip }] : []));
-  return {
-    bridge: network.bridge?.name ?? '',
-    gateway,
-    netmask: network.ip?.netmask ?? '',
-    hosts: hosts.filter(({ address }) => address !== gateway),
-  };
+const parse = (xml: string) => (parser.parse(xml) as Partial<ParsedNetwork>).network?.ip;
+
+export const gatewayIn = (xml: string): string => parse(xml)?.address ?? '';
+
+/** The guests that have a place on the network. */
+export function hostEntries(xml: string): readonly HostEntry[] {
+  const ip = parse(xml);
+  const dhcp = ip?.dhcp || undefined;
+  const entries = (dhcp?.host ?? []).flatMap(({ mac, ip: address }) => (mac && address ? [{ mac: mac.toLowerCase(), address }] : []));
+  return entries.filter(({ address }) => address !== ip?.address);
 }

@@ -1,121 +1,169 @@
 import { describe, expect, it } from '@jest/globals';
 import pino from 'pino';
-import type { LibvirtConnection } from '../hypervisor/libvirt/connection.js';
-import { parseNetwork, networkXml } from './network-document.js';
-import { NodeNetwork } from './node-network.js';
+import type { NetworkSpec } from '../../protocol/network.js';
 import { DEFAULT_RULES } from '../../protocol/security-rule.js';
+import { LibvirtCallError } from '../hypervisor/libvirt/calls.js';
+import type { LibvirtConnection } from '../hypervisor/libvirt/connection.js';
 import { renderTable, type GuestNetwork } from './firewall-table.js';
-import { macOf, parseSubnet, tapOf } from './subnet.js';
+import { gatewayIn, hostEntries, networkName, networkXml, subnetNamed } from './network-document.js';
+import { NodeNetwork } from './node-network.js';
+import { tapOf } from './subnet.js';
 
-const OPTIONS = { name: 'baton-node-1', bridge: 'baton1', subnet: '192.168.123.0/24' };
+const OPTIONS = { table: 'baton-node-1', interface: 'bnode-1', metadataAddress: '169.254.75.1', metadataPort: 8775 };
 
-/** Libvirt's memory of a network: a document whose host entries change only after a while, as over a real socket. */
-class RememberedNetwork {
-  xml = networkXml(OPTIONS.name, OPTIONS.bridge, parseSubnet(OPTIONS.subnet));
-  leases: { mac: string; address: string }[] = [];
+const place = (number: number, environment = 0): NetworkSpec => ({
+  address: `10.128.${16 * environment}.${number}`,
+  mac: `02:00:0a:80:${(16 * environment).toString(16).padStart(2, '0')}:${number.toString(16).padStart(2, '0')}`,
+  subnet: `10.128.${16 * environment}.0/20`,
+  gateway: `10.128.${16 * environment}.1`,
+});
 
-  readonly call = (async (method: string, ...args: string[]) => {
+describe('the options of a node network', () => {
+  it.each([{ ...OPTIONS, interface: 'a-name-too-long-' }, { ...OPTIONS, interface: 'x;y' }, { ...OPTIONS, table: 'x { }' }])(
+    'cannot be %j',
+    (options) => {
+      const connection = { call: (() => Promise.reject(new Error('asked'))) as unknown as LibvirtConnection['call'] };
+      expect(() => new NodeNetwork(options, connection, pino({ level: 'silent' }))).toThrow(RangeError);
+    },
+  );
+});
+
+/** What libvirt remembers of networks. */
+class RememberedNetworks {
+  readonly documents = new Map<string, string>();
+  /** Another worker of the host makes the same network in the very moment in which this one does. */
+  twin = false;
+
+  readonly call = (async (method: string, name: string, ...args: string[]) => {
     await new Promise((resolve) => setImmediate(resolve));
-    if (method === 'network') return { xml: this.xml, active: true };
-    if (method === 'leases') return this.leases;
-    if (method !== 'updateHostEntry') throw new Error(`unexpected call ${method}`);
-    const [, change, entry] = args as [string, string, string];
-    this.xml =
-      change === 'add'
-        ? this.xml.replace('</dhcp>', `${entry}</dhcp>`)
-        : this.xml.replace(entry, '');
-    return undefined;
+    switch (method) {
+      case 'networkNames':
+        return [...this.documents.keys(), 'default'];
+      case 'network':
+        return this.documents.has(name) ? { xml: this.documents.get(name), active: true } : undefined;
+      case 'defineNetwork':
+        return this.define(name);
+      case 'removeNetwork':
+        return void this.documents.delete(name);
+      case 'leases':
+        return [];
+      case 'updateHostEntry':
+        return this.update(name, args[0]!, args[1]!);
+      default:
+        throw new Error(`unexpected call ${method}`);
+    }
   }) as unknown as LibvirtConnection['call'];
+
+  entries(subnet: string): string[] {
+    return hostEntries(this.documents.get(networkName(subnet)) ?? '<network/>').map(({ address }) => address);
+  }
+
+  private define(xml: string): void {
+    const name = /<name>(.*?)<\/name>/.exec(xml)![1]!;
+    const exists = this.documents.has(name);
+    this.documents.set(name, this.documents.get(name) ?? xml);
+    if (exists || this.twin) throw new LibvirtCallError({ code: 9, message: 'network already exists' });
+  }
+
+  private update(name: string, change: string, entry: string): void {
+    const xml = this.documents.get(name)!;
+    this.documents.set(name, change === 'add' ? xml.replace('</dhcp>', `${entry}</dhcp>`) : xml.replace(entry, ''));
+  }
 }
 
-const metadataBaseUrl = (gateway: string) => `http://${gateway}:8775`;
-const networkOn = (remembered: RememberedNetwork) => new NodeNetwork(OPTIONS, metadataBaseUrl, remembered, pino({ level: 'silent' }));
+/** Without the kernel: bridges and interfaces are the matter of test/libvirt. */
+const networksOn = (remembered: RememberedNetworks) =>
+  new NodeNetwork(OPTIONS, remembered, pino({ level: 'silent' }), { bridgeReady: async () => undefined, interfaceReady: async () => undefined });
 
-describe('the network of a node', () => {
-  it('gives different addresses to VMs that ask at the same time', async () => {
-    const network = networkOn(new RememberedNetwork());
-    const addresses = await Promise.all(Array.from({ length: 20 }, (_, index) => network.allocate(`vm-${index}`)));
-    expect(new Set(addresses).size).toBe(20);
+describe('the networks of environments on a node', () => {
+  it('are made with their first guest and removed with their last', async () => {
+    const remembered = new RememberedNetworks();
+    const networks = networksOn(remembered);
+    await Promise.all([place(2), place(3), place(2, 1)].map((guest) => networks.attach(guest)));
+    expect(remembered.entries(place(2).subnet)).toEqual(['10.128.0.2', '10.128.0.3']);
+    await networks.detach(place(2));
+    await networks.detach(place(2));
+    expect(remembered.entries(place(2).subnet)).toEqual(['10.128.0.3']);
+    await networks.detach(place(3));
+    expect([...remembered.documents.keys()]).toEqual(['baton-10.128.16.0-20']);
   });
 
-  it('gives a VM the same address again, after a restart of the worker too', async () => {
-    const remembered = new RememberedNetwork();
-    await networkOn(remembered).allocate('other');
-    const address = await networkOn(remembered).allocate('vm');
-    await networkOn(remembered).release('other');
-    expect(await networkOn(remembered).allocate('vm')).toBe(address);
+  it('have a guest once, however often it is attached', async () => {
+    const remembered = new RememberedNetworks();
+    const networks = networksOn(remembered);
+    for (let times = 0; times < 3; times++) await networks.attach(place(2));
+    expect(remembered.entries(place(2).subnet)).toEqual(['10.128.0.2']);
   });
 
-  it('waits with an address until the lease of its former owner has run out', async () => {
-    const remembered = new RememberedNetwork();
-    remembered.leases = [{ mac: macOf('former'), address: '192.168.123.2' }];
-    expect(await networkOn(remembered).allocate('vm')).toBe('192.168.123.3');
-    expect(await networkOn(remembered).allocate('former')).toBe('192.168.123.2');
+  it('are shared with a worker that makes the same one in the same moment', async () => {
+    const remembered = new RememberedNetworks();
+    remembered.twin = true;
+    await networksOn(remembered).attach(place(2));
+    expect(remembered.entries(place(2).subnet)).toEqual(['10.128.0.2']);
   });
 
-  it('goes on after a failed change', async () => {
-    const remembered = new RememberedNetwork();
-    const network = networkOn(remembered);
-    await expect(network.apply(() => Promise.reject(new Error('lost')))).rejects.toThrow('lost');
-    expect(await network.allocate('vm')).toBe('192.168.123.2');
+  it('lose, after a crash, whoever is no more, and go where nobody is left; those of others stay', async () => {
+    const remembered = new RememberedNetworks();
+    const before = networksOn(remembered);
+    await Promise.all([place(2), place(3), place(2, 1)].map((guest) => before.attach(guest)));
+    remembered.documents.set(networkName(place(2, 2).subnet), networkXml(place(2, 2)));
+    await networksOn(remembered).prepare(async () => new Set([place(3).mac]));
+    expect(remembered.entries(place(2).subnet)).toEqual(['10.128.0.3']);
+    expect([...remembered.documents.keys()]).toEqual(['baton-10.128.0.0-20']);
   });
+});
 
-  it('is refused when one of that name exists with another subnet', async () => {
-    const other = { ...OPTIONS, subnet: '192.168.99.0/24' };
-    const network = new NodeNetwork(other, metadataBaseUrl, new RememberedNetwork(), pino({ level: 'silent' }));
-    await expect(network.ensure()).rejects.toThrow("network 'baton-node-1' exists with bridge baton1");
-  });
-
-  it.each([
-    [{ ...OPTIONS, bridge: 'a-bridge-too-long' }],
-    [{ ...OPTIONS, bridge: 'x;y' }],
-    [{ ...OPTIONS, name: 'x { }' }],
-    [{ ...OPTIONS, subnet: '192.168.123.0/33' }],
-  ])('is refused with the options %j', (options) => {
-    expect(() => new NodeNetwork(options, metadataBaseUrl, new RememberedNetwork(), pino({ level: 'silent' }))).toThrow(RangeError);
-  });
-
+describe('the document of a network', () => {
   it('is read as it was written', () => {
-    const document = parseNetwork(networkXml('n', 'b', parseSubnet('10.1.0.0/16')));
-    expect(document).toEqual({ bridge: 'b', gateway: '10.1.0.1', netmask: '255.255.0.0', hosts: [] });
+    expect(hostEntries(networkXml(place(2)))).toEqual([]);
+    expect(gatewayIn(networkXml(place(2)))).toBe('10.128.0.1');
+    expect(subnetNamed(networkName(place(2).subnet))).toBe(place(2).subnet);
+  });
+
+  it.each(['default', 'baton-node-1', 'baton-10.0.0.0-8-x'])('%s is no environment\'s', (name) => {
+    expect(subnetNamed(name)).toBeUndefined();
   });
 });
 
 describe('the firewall table of a node', () => {
-  const scope = { table: 'baton-node-1', bridge: 'baton1', subnet: parseSubnet(OPTIONS.subnet), metadataPort: 8775 };
-
   const guest: GuestNetwork = {
     vmUuid: 'one',
     floatingIp: '198.51.100.7',
-    fixedIp: '192.168.123.2',
+    network: place(2),
     rules: [...DEFAULT_RULES, { direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', remoteIpPrefix: '0.0.0.0/0', portMin: 80, portMax: 80 }],
   };
+  const stranger: GuestNetwork = { vmUuid: 'two', network: place(2, 1), rules: DEFAULT_RULES };
   const chain = (text: string, name: string) =>
     new RegExp(`chain ${name} {\\n(.*?)\\n  }`, 's').exec(text)?.[1]?.trim().split(/\n\s*/);
 
   it('opens to a guest what its rules say, and drops the rest', () => {
-    const text = renderTable(scope, [guest]);
-    expect(chain(text, 'to_192_168_123_2')).toEqual(['ip saddr 0.0.0.0/0 tcp dport 80-80 accept', 'drop']);
-    expect(chain(text, 'from_192_168_123_2')).toEqual(['ip daddr 0.0.0.0/0 return', 'drop']);
-    expect(text).toContain('guests_reached { type ipv4_addr : verdict; elements = { 192.168.123.2 : goto to_192_168_123_2 }');
-    expect(chain(text, 'to_guests')?.at(-1)).toBe('drop');
-    expect(chain(text, 'from_guests')?.at(-1)).toBe('drop');
+    const text = renderTable(OPTIONS, [guest]);
+    expect(chain(text, 'to_10_128_0_2')).toEqual(['ip saddr 0.0.0.0/0 tcp dport 80-80 accept', 'drop']);
+    expect(chain(text, 'from_10_128_0_2')).toEqual(['ip daddr 0.0.0.0/0 return', 'drop']);
+    expect(text).toContain('guests_reached { type ipv4_addr : verdict; elements = { 10.128.0.2 : goto to_10_128_0_2 }');
+    for (const closed of ['to_guests', 'from_guests', 'arriving']) expect(chain(text, closed)?.at(-1)).toBe('drop');
+  });
+
+  it('lets nothing pass from one bridge to another', () => {
+    expect(renderTable(OPTIONS, [guest, stranger])).toContain(
+      'same_bridge { type ifname . ifname; elements = { "benv-0a800000" . "benv-0a800000", "benv-0a801000" . "benv-0a801000" }',
+    );
   });
 
   it('binds each guest to its card and its address', () => {
-    const text = renderTable(scope, [guest]);
-    expect(text).toContain(`cards { type ifname . ether_addr; elements = { "${tapOf('one')}" . ${macOf('one')} }`);
-    expect(text).toContain(`addresses { type ifname . ipv4_addr; elements = { "${tapOf('one')}" . 192.168.123.2 }`);
+    const text = renderTable(OPTIONS, [guest]);
+    expect(text).toContain(`cards { type ifname . ether_addr; elements = { "${tapOf('one')}" . 02:00:0a:80:00:02 }`);
+    expect(text).toContain(`addresses { type ifname . ipv4_addr; elements = { "${tapOf('one')}" . 10.128.0.2 }`);
   });
 
   it('translates each floating address to its fixed one and back', () => {
-    const text = renderTable(scope, [guest]);
-    expect(text).toContain('floating_to_fixed { type ipv4_addr : ipv4_addr; elements = { 198.51.100.7 : 192.168.123.2 }');
-    expect(text).toContain('fixed_to_floating { type ipv4_addr : ipv4_addr; elements = { 192.168.123.2 : 198.51.100.7 }');
+    const text = renderTable(OPTIONS, [guest, stranger]);
+    expect(text).toContain('floating_to_fixed { type ipv4_addr : ipv4_addr; elements = { 198.51.100.7 : 10.128.0.2 }');
+    expect(text).toContain('fixed_to_floating { type ipv4_addr : ipv4_addr; elements = { 10.128.0.2 : 198.51.100.7 }');
   });
 
   it('touches no table but its own', () => {
-    const tables = [...renderTable(scope, []).matchAll(/table (\w+ \S+)/g)].map(([, table]) => table);
+    const tables = [...renderTable(OPTIONS, []).matchAll(/table (\w+ \S+)/g)].map(([, table]) => table);
     expect(new Set(tables)).toEqual(new Set(['ip baton-node-1', 'bridge baton-node-1']));
   });
 });

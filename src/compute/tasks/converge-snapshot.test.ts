@@ -20,7 +20,6 @@ describe('the snapshot of a VM', () => {
   const openHypervisor = async (): Promise<void> => {
     hypervisor = new SimulatedHypervisor({
       journalPath: join(folder, 'domains.jsonl'),
-      subnet: '192.168.50.0/24',
       capacity: { cpus: 4, memoryMib: 4096, diskGib: 100, gpus: [] },
     });
     await hypervisor.open();

@@ -44,7 +44,6 @@ interface Visit extends ConvergePorts {
   readonly known: KnownVm;
   /** What there was when the task was taken up. */
   found?: Awaited<ReturnType<Hypervisor['state']>>;
-  fixedIp?: string;
   snapshot?: SnapshotOutcome;
 }
 
@@ -92,7 +91,7 @@ async function renewOutgrown(visit: Visit): Promise<'next'> {
   const { hypervisor, task } = visit;
   if (!(await persistent(() => hypervisor.isOutgrown(task, task.spec)))) return 'next';
   // Its start defines it once more, with a token that is reported.
-  visit.fixedIp = (await persistent(() => hypervisor.define(task, task.spec, newToken()))).fixedIp;
+  await persistent(() => hypervisor.define(task, task.spec, newToken()));
   return 'next';
 }
 
@@ -101,7 +100,7 @@ async function updateRunning(visit: Visit): Promise<'next' | 'ended'> {
   const { hypervisor, task, known, found } = visit;
   if (found !== 'running') return 'next';
   known.madeUnstarted = undefined;
-  visit.fixedIp = (await persistent(() => hypervisor.define(task, task.spec, newToken()))).fixedIp;
+  await persistent(() => hypervisor.define(task, task.spec, newToken()));
   await setVolumes(visit);
   await persistent(() => hypervisor.reset(task, task.spec.resets ?? 0));
   await takeSnapshot(visit);
@@ -125,7 +124,6 @@ async function prepare(visit: Visit): Promise<'next' | 'ended'> {
   if (reported.status === 'rejected') throw reported.reason;
   if ((await heed(visit, reported.value)) === 'ended') return 'ended';
   if (defined.status === 'rejected') throw defined.reason;
-  visit.fixedIp = defined.value.fixedIp;
   return await setVolumes(visit);
 }
 
@@ -188,11 +186,11 @@ async function remove({ hypervisor, task, known }: Visit): Promise<'next'> {
 }
 
 function reportRunning(visit: Visit): Promise<'ended'> {
-  return conclude(visit, { observed: 'running', ...address(visit), ...volumes(visit), ...snapshot(visit) });
+  return conclude(visit, { observed: 'running', ...volumes(visit), ...snapshot(visit) });
 }
 
 function reportStopped(visit: Visit): Promise<'ended'> {
-  return conclude(visit, { observed: 'stopped', ...address(visit), ...volumes(visit), ...snapshot(visit) });
+  return conclude(visit, { observed: 'stopped', ...volumes(visit), ...snapshot(visit) });
 }
 
 function reportHibernated(visit: Visit): Promise<'ended'> {
@@ -203,7 +201,7 @@ function reportAbsent(visit: Visit): Promise<'ended'> {
   return conclude(visit, { observed: 'absent' });
 }
 
-async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'fixedIp' | 'volumes' | 'snapshot' | 'reason' | 'cause'>): Promise<'ended'> {
+async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'volumes' | 'snapshot' | 'reason' | 'cause'>): Promise<'ended'> {
   await heed(visit, await visit.report({ ...about(visit.task), ...seen }));
   return 'ended';
 }
@@ -232,8 +230,6 @@ function volumes({ task }: Visit): Pick<ReportDraft, 'volumes'> {
 }
 
 const snapshot = ({ snapshot: outcome }: Visit) => outcome && { snapshot: outcome };
-
-const address = ({ fixedIp }: Visit) => (fixedIp === undefined ? {} : { fixedIp });
 
 async function giveUp(visit: Visit, error: HypervisorError): Promise<void> {
   const { hypervisor, task, known, logger } = visit;

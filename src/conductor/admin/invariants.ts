@@ -3,6 +3,7 @@
  * database, so that work under way is never mistaken for damage.
  */
 import { QUOTA_KINDS } from '../quotas/quota-refusal.js';
+import { NETWORK_INVARIANTS } from './network-invariants.js';
 import { SNAPSHOT_INVARIANTS } from './snapshot-invariants.js';
 import { USAGE_INVARIANTS } from './usage-invariants.js';
 import { IMAGE_INVARIANTS } from './image-invariants.js';
@@ -79,6 +80,7 @@ const INVENTORY_LAG = 30;
 export const INVARIANTS: readonly Invariant[] = [
   ...IMAGE_INVARIANTS,
   ...VOLUME_INVARIANTS,
+  ...NETWORK_INVARIANTS,
   ...SNAPSHOT_INVARIANTS,
   ...GITOPS_INVARIANTS,
   ...USAGE_INVARIANTS,

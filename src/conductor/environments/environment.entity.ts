@@ -1,11 +1,13 @@
-import { Column, CreateDateColumn, Entity, ForeignKey, Index, PrimaryGeneratedColumn } from 'typeorm';
+import { Check, Column, CreateDateColumn, Entity, Exclusion, ForeignKey, Index, PrimaryGeneratedColumn } from 'typeorm';
 import type { EnvironmentId, OrganizationId, RegionId } from '../../protocol/ids.js';
 import { Region } from '../catalog/region.entity.js';
 import { Organization } from '../identity/organization.entity.js';
 
-/** A project of an organization, in one region: VMs and keypairs live in one. */
+/** A project of an organization, in one region: VMs and keypairs live in one, and its VMs on a network of their own. */
 @Entity()
 @Index('uq_environment_name', ['organizationId', 'name'], { unique: true, where: '"deleted_at" IS NULL' })
+@Check('ck_environment_subnet', '"subnet" IS NOT NULL OR "deleted_at" IS NOT NULL')
+@Exclusion('xcl_environment_subnet', 'USING gist ("subnet" inet_ops WITH &&) WHERE ("deleted_at" IS NULL)')
 export class Environment {
   @PrimaryGeneratedColumn('identity', { type: 'int' })
   id: EnvironmentId;
@@ -20,6 +22,10 @@ export class Environment {
 
   @Column('text')
   name: string;
+
+  /** Of its VMs; somebody else's once the environment is deleted. */
+  @Column('cidr', { nullable: true })
+  subnet: string | null;
 
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;

@@ -24,6 +24,9 @@ export class EnvironmentFields {
   @ApiProperty()
   features: EnvironmentFeatures;
 
+  @ApiProperty({ example: '10.128.0.0/20', description: 'Network of its VMs, in CIDR. Added by Baton.' })
+  subnet: string;
+
   @ApiProperty({ format: 'date-time' })
   created_at: string;
 }
@@ -54,6 +57,7 @@ export interface EnvironmentRow {
   readonly created_at: Date;
   readonly region: string;
   readonly green_status: GreenStatus;
+  readonly subnet: string;
 }
 
 export function environmentFields(row: EnvironmentRow): EnvironmentFields {
@@ -62,6 +66,7 @@ export function environmentFields(row: EnvironmentRow): EnvironmentFields {
     name: row.name,
     region: row.region,
     features: { network_optimised: false, green_status: row.green_status },
+    subnet: row.subnet,
     created_at: apiTime(row.created_at),
   };
 }

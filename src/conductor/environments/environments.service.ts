@@ -1,22 +1,25 @@
 /**
  * Owns environments. Every statement names the organization, so that another's environment is as good as missing.
  *
- * Races: two creations of one name are told apart by the unique index. A deletion locks the row FOR UPDATE before it
+ * Races: two creations of one name are told apart by the unique index, their subnets by `free_subnet`. A deletion locks the row FOR UPDATE before it
  * counts the contents; whoever puts something into an environment must therefore select it, with `deleted_at IS NULL`,
  * FOR KEY SHARE or stronger in the same transaction, and will either be counted or find it gone.
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { InjectConfig } from '../../config/config.module.js';
+import type { Config } from '../../config/settings.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { Page } from '../http/envelope.js';
 import { NameAvailability } from '../http/name-availability.js';
 import { containing } from '../http/page-query.js';
+import { poolExhausted, subnetPool } from '../networks/subnets.js';
 import { misshapenEnvironmentName, refusedEnvironmentName } from './environment-name.js';
 import { environmentFields, type EnvironmentFields, type EnvironmentRow } from './environment.responses.js';
 
-const COLUMNS = 'e.id, e.name, e.created_at, r.name AS region, r.green_status';
+const COLUMNS = 'e.id, e.name, e.created_at, r.name AS region, r.green_status, e.subnet';
 
 const LIVE = 'e.organization_id = $1 AND e.deleted_at IS NULL';
 
@@ -25,7 +28,10 @@ const MATCHING = `FROM environment e JOIN region r ON r.id = e.region_id
 
 @Injectable()
 export class EnvironmentsService {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    @InjectConfig() private readonly config: Config,
+  ) {}
 
   async list(
     organizationId: OrganizationId,
@@ -59,11 +65,11 @@ export class EnvironmentsService {
     const [row] = await this.uniquelyNamed(name, () =>
       this.dataSource.query<EnvironmentRow[]>(
         `WITH e AS (
-           INSERT INTO environment (organization_id, region_id, name)
-           SELECT $1::int, id, $2::text FROM region WHERE name = $3
+           INSERT INTO environment (organization_id, region_id, name, subnet)
+           SELECT $1::int, id, $2::text, free_subnet($4, $5) FROM region WHERE name = $3
            RETURNING *)
          SELECT ${COLUMNS} FROM e JOIN region r ON r.id = e.region_id`,
-        [organizationId, name, region],
+        [organizationId, name, region, ...subnetPool(this.config)],
       ),
     );
     if (row === undefined) throw new ApiError(404, `There is no region '${region}'. GET /v1/core/regions lists them.`);
@@ -125,7 +131,7 @@ export class EnvironmentsService {
     } catch (error) {
       if (violatedUnique(error) === 'uq_environment_name')
         throw alreadyExists(`There is already an environment '${name}' in your organization. Choose another name.`);
-      throw error;
+      throw poolExhausted(error) ?? error;
     }
   }
 }

@@ -6,7 +6,6 @@ import {
   IsArray,
   IsIn,
   IsInt,
-  IsIP,
   IsOptional,
   IsString,
   IsUUID,
@@ -178,10 +177,6 @@ class VmReportBody implements VmReport {
 
   @IsIn(['building', 'running', 'stopped', 'hibernated', 'absent', 'failed'])
   observed: ObservedState;
-
-  @IsOptional()
-  @IsIP(4)
-  fixedIp?: string;
 
   @IsOptional()
   @Matches(/^[0-9a-f]{64}$/, { message: 'metadataTokenHash must be a SHA-256 in hex' })

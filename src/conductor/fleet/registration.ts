@@ -12,6 +12,7 @@ import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { TaskPublisher } from '../../messaging/task-bus.js';
 import type { ComputeNodeId } from '../../protocol/ids.js';
+import { PROTOCOL_VERSION } from '../../protocol/task.js';
 import type { IncarnationRef, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import { ApiError } from '../http/api-error.js';
 import { hashSecret, newSecret } from '../identity/secrets.js';
@@ -25,6 +26,15 @@ interface Returned {
   readonly session: number;
   /** What is to be removed there before it gets work. */
   readonly ended: IncarnationRef[];
+}
+
+/** @throws ApiError 400: a worker of before would take tasks that it cannot read. */
+function requireProtocol({ name, protocolVersion }: RegisterRequest): void {
+  if (protocolVersion >= PROTOCOL_VERSION) return;
+  throw new ApiError(
+    400,
+    `Node ${name} speaks version ${protocolVersion} of the protocol, and the conductor ${PROTOCOL_VERSION}. Update Baton on that node.`,
+  );
 }
 
 @Injectable()
@@ -44,6 +54,7 @@ export class Registration {
       const known = await this.nodeByKey(transaction, secret);
       // Before anything else is said: who has no key and no token learns nothing, not even the names of regions.
       if (known === undefined) await this.admit(transaction, secret);
+      requireProtocol(request);
       const regionId = await this.regionId(transaction, request);
       if (known !== undefined) {
         if (known.name !== request.name)

@@ -55,6 +55,7 @@ export interface KeypairRow {
   readonly environment_created_at: Date;
   readonly region: string;
   readonly green_status: GreenStatus;
+  readonly subnet: string;
 }
 
 export function keypairFields(row: KeypairRow): KeypairFields {
@@ -67,6 +68,7 @@ export function keypairFields(row: KeypairRow): KeypairFields {
       created_at: row.environment_created_at,
       region: row.region,
       green_status: row.green_status,
+      subnet: row.subnet,
     }),
     fingerprint: row.fingerprint,
     public_key: row.public_key,

@@ -17,7 +17,7 @@ import { keypairFields, type KeypairFields, type KeypairRow } from './keypair.re
 import { parsePublicKey } from './openssh-public-key.js';
 
 const COLUMNS = `k.id, k.name, k.fingerprint, k.public_key, k.created_at, e.id AS environment_id,
-  e.name AS environment_name, e.created_at AS environment_created_at, r.name AS region, r.green_status`;
+  e.name AS environment_name, e.created_at AS environment_created_at, r.name AS region, r.green_status, e.subnet`;
 
 const PLACE = 'JOIN environment e ON e.id = k.environment_id JOIN region r ON r.id = e.region_id';
 

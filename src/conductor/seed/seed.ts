@@ -7,9 +7,11 @@
  * returned the first time only.
  */
 import type { DataSource, EntityManager } from 'typeorm';
+import { SETTINGS, type Config } from '../../config/settings.js';
 import type { EnvironmentId, OrganizationId, RegionId, UserId } from '../../protocol/ids.js';
 import type { Image } from '../catalog/image.entity.js';
 import { hashSecret, hintOf, newSecret } from '../identity/secrets.js';
+import { subnetPool } from '../networks/subnets.js';
 import { parsePublicKey } from '../keypairs/openssh-public-key.js';
 import { DEFAULT_REGION, DEMO_FLAVORS, demoRegion } from './demo-catalog.js';
 
@@ -21,6 +23,8 @@ export interface SeedOptions {
   readonly images: readonly SeedImage[];
   /** Addresses for the region's pool of floating IPs. */
   readonly floatingIps: readonly string[];
+  /** Where the environment gets its subnet from. Default: as configured by default. */
+  readonly subnets?: Pick<Config, 'networkPool' | 'networkPrefix'>;
   /** In OpenSSH's form, for the keypair. */
   readonly publicKey: string;
   /** In clear. */
@@ -40,6 +44,11 @@ export interface Seeded {
 
 const DEMO = 'demo';
 
+const DEFAULT_SUBNETS = {
+  networkPool: SETTINGS.networkPool.schema.parse(undefined),
+  networkPrefix: SETTINGS.networkPrefix.schema.parse(undefined),
+};
+
 export async function seed(dataSource: DataSource, options: SeedOptions): Promise<Seeded> {
   return await dataSource.transaction(async (transaction) => {
     const region = options.region ?? DEFAULT_REGION;
@@ -51,7 +60,7 @@ export async function seed(dataSource: DataSource, options: SeedOptions): Promis
       [regionId, options.floatingIps],
     );
     const { organizationId, userId } = await seedOwner(transaction);
-    await seedEnvironment(transaction, organizationId, regionId, options.publicKey);
+    await seedEnvironment(transaction, organizationId, regionId, options);
     const apiKey = await seedApiKey(transaction, organizationId, userId, options.apiKey);
     return {
       region,
@@ -127,12 +136,13 @@ async function seedEnvironment(
   transaction: EntityManager,
   organizationId: OrganizationId,
   regionId: RegionId,
-  publicKey: string,
+  { publicKey, subnets = DEFAULT_SUBNETS }: SeedOptions,
 ): Promise<void> {
   await transaction.query(
-    `INSERT INTO environment (organization_id, region_id, name) VALUES ($1, $2, $3)
+    `INSERT INTO environment (organization_id, region_id, name, subnet) SELECT $1::int, $2::int, $3::text, free_subnet($4, $5)
+      WHERE NOT EXISTS (SELECT FROM environment WHERE organization_id = $1 AND name = $3 AND deleted_at IS NULL)
      ON CONFLICT (organization_id, name) WHERE deleted_at IS NULL DO NOTHING`,
-    [organizationId, regionId, DEMO],
+    [organizationId, regionId, DEMO, ...subnetPool(subnets)],
   );
   const environmentId = await idOf<EnvironmentId>(
     transaction,

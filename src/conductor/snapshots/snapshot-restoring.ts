@@ -11,6 +11,7 @@ import type { ImageSpec } from '../../protocol/task.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import type { IdempotentRequest } from '../idempotency/idempotency.js';
 import type { Principal } from '../identity/principal.js';
+import { freeAddresses } from '../networks/fixed-addresses.js';
 import { VmCreation } from '../virtual-machines/vm-creation.js';
 import type { KeyFacts, ResolvedRequest } from '../virtual-machines/vm-request.js';
 import type { InstanceFields } from '../virtual-machines/vm.responses.js';
@@ -37,7 +38,8 @@ interface Source {
 /** Keys as the VM has them: their keypairs may be gone. */
 const SOURCE = `
   SELECT s.id, s.uuid, s.name, s.state, s.removal_requested_at IS NOT NULL AS removing, s.compute_node_id AS node, s.size_gib,
-         json_build_object('id', e.id, 'name', e.name, 'region_id', r.id, 'region', r.name, 'green_status', r.green_status) AS environment,
+         json_build_object('id', e.id, 'name', e.name, 'region_id', r.id, 'region', r.name, 'green_status', r.green_status,
+                           'subnet', e.subnet) AS environment,
          json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk, 'gpu', f.gpu,
                            'gpu_count', f.gpu_count, 'auto_recover', false) AS flavor,
          json_build_object('id', i.id, 'name', i.name, 'spec', vm.hardware->'image') AS image,
@@ -68,7 +70,7 @@ export class SnapshotRestoring {
       flavor_name: source.flavor.name,
       image_name: source.image.name,
     };
-    const resolve = async (): Promise<ResolvedRequest> => resolved(await this.source(principal.organizationId, id), name);
+    const resolve = async (): Promise<ResolvedRequest> => this.resolved(await this.source(principal.organizationId, id), name);
     const { instances } = await this.creation.createResolved(principal, payload, resolve, idempotent);
     await this.dataSource.transaction((transaction) =>
       writeSnapshotNews(transaction, [
@@ -89,23 +91,25 @@ export class SnapshotRestoring {
       );
     return source;
   }
-}
 
-function resolved(source: Source, name: string): ResolvedRequest {
-  const { name: image, ...files } = source.image.spec;
-  return {
-    environment: source.environment,
-    flavor: source.flavor,
-    image: {
-      id: source.image.id,
-      name: image,
-      files: { ...files, disk: { snapshot: source.uuid, format: 'qcow2' } },
-      snapshot: { id: source.id, node: source.node },
-    },
-    bootVolume: null,
-    keys: source.keys,
-    names: [name],
-    vmIds: [source.vm_id],
-    incarnationIds: [source.incarnation_id],
-  };
+  /** @throws ApiError 409 when the environment has no address free. */
+  private async resolved(source: Source, name: string): Promise<ResolvedRequest> {
+    const { name: image, ...files } = source.image.spec;
+    return {
+      environment: source.environment,
+      flavor: source.flavor,
+      image: {
+        id: source.image.id,
+        name: image,
+        files: { ...files, disk: { snapshot: source.uuid, format: 'qcow2' } },
+        snapshot: { id: source.id, node: source.node },
+      },
+      bootVolume: null,
+      keys: source.keys,
+      names: [name],
+      vmIds: [source.vm_id],
+      incarnationIds: [source.incarnation_id],
+      addresses: await freeAddresses(this.dataSource, source.environment, 1),
+    };
+  }
 }

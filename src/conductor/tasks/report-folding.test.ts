@@ -15,7 +15,7 @@ const NEW: ReportedVm = {
   observedGeneration: 0,
   status: 'CREATING',
   fault: null,
-  fixedIp: null,
+  hasRun: false,
   metadataTokenHash: null,
   lastSequence: 0,
   attempt: 1,
@@ -30,7 +30,7 @@ const RUNNING: ReportedVm = {
   observed: 'running',
   observedGeneration: 1,
   status: 'ACTIVE',
-  fixedIp: '192.168.1.2',
+  hasRun: true,
   metadataTokenHash: 'a'.repeat(64),
   lastSequence: 10,
 };
@@ -47,13 +47,13 @@ const foldAll = (vm: ReportedVm, reports: readonly VmReport[]): ReportedVm =>
   reports.reduce((state, next) => foldReport(state, next).vm, vm);
 
 describe('a report', () => {
-  it('brings a new VM to BUILD and then to ACTIVE, with its address', () => {
+  it('brings a new VM to BUILD and then to ACTIVE, and knows from then on that it has run', () => {
     const building = foldReport(NEW, report(1, 'building', { metadataTokenHash: 'b'.repeat(64) })).vm;
     expect(building).toMatchObject({ status: 'BUILD', metadataTokenHash: 'b'.repeat(64), concluded: undefined });
-    const active = foldReport(building, report(2, 'running', { fixedIp: '192.168.1.3', taskId: TASK })).vm;
+    const active = foldReport(building, report(2, 'running', { taskId: TASK })).vm;
     expect(active).toMatchObject({
       status: 'ACTIVE',
-      fixedIp: '192.168.1.3',
+      hasRun: true,
       metadataTokenHash: 'b'.repeat(64),
       concluded: { taskId: TASK, state: 'done' },
     });

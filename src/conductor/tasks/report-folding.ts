@@ -23,7 +23,8 @@ export interface ReportedVm {
   readonly observedGeneration: number;
   readonly status: VmStatus;
   readonly fault: string | null;
-  readonly fixedIp: string | null;
+  /** Some report has seen it running or stopped. */
+  readonly hasRun: boolean;
   readonly metadataTokenHash: string | null;
   readonly lastSequence: number;
   /** How many nodes were tried for this life of the VM, the present one among them. */
@@ -48,8 +49,8 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
   if (report.sequence === vm.lastSequence) return { verdict: 'accepted', vm };
   if (report.sequence < vm.lastSequence) return { verdict: 'stale', vm };
 
-  // The address comes with the first success: one that is being built anew has a disk with somebody's data.
-  const neverRan = vm.fixedIp === null && NEVER_RAN.has(vm.observed);
+  // One that is being built anew has a disk with somebody's data.
+  const neverRan = !vm.hasRun && NEVER_RAN.has(vm.observed);
   const startFailed = report.observed === 'failed' && neverRan && vm.desiredPower !== 'absent';
   const elsewhere =
     startFailed && !vm.hasVolumes && vm.attempt < MOST_NODES_TRIED && MAY_WORK_ELSEWHERE[report.cause ?? 'node'];
@@ -67,7 +68,7 @@ export function foldReport(vm: ReportedVm, report: VmReport): { verdict: ReportV
       status,
       fault: status === 'ERROR' ? (report.reason ?? unexplained(report.observed)) : null,
       failure: startFailed ? (report.reason ?? unexplained(report.observed)) : vm.failure,
-      fixedIp: report.fixedIp ?? vm.fixedIp,
+      hasRun: vm.hasRun || observed === 'running' || observed === 'stopped',
       metadataTokenHash: report.metadataTokenHash ?? vm.metadataTokenHash,
       lastSequence: report.sequence,
       seenVolumes: report.volumes === undefined ? vm.seenVolumes : { generation: report.generation, volumes: report.volumes },

@@ -31,7 +31,7 @@ interface ReportedRow {
   readonly observed_generation: number;
   readonly status: VmStatus;
   readonly fault: string | null;
-  readonly fixed_ip: string | null;
+  readonly has_run: boolean;
   readonly metadata_token_hash: string | null;
   readonly last_sequence: string;
   readonly has_callback: boolean;
@@ -54,7 +54,7 @@ const LOCK = new PreparedStatement<ReportedRow>(
   'lock reported virtual machines',
   `
   SELECT i.id AS incarnation_id, vm.id AS vm_id, vm.organization_id, vm.name, vm.desired_power, vm.operation, vm.generation, vm.observed,
-         vm.observed_generation, vm.status, vm.fault, vm.fixed_ip, i.metadata_token_hash, i.last_sequence,
+         vm.observed_generation, vm.status, vm.fault, vm.has_run, i.metadata_token_hash, i.last_sequence,
          vm.callback_url IS NOT NULL AS has_callback, vm.hardware ?| ARRAY['volumes', 'rootVolume'] AS has_volumes,
          vm.hardware ? 'snapshot' AS has_snapshot, i.attempt, i.failure
     FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
@@ -67,11 +67,11 @@ const WRITE = new PreparedStatement(
   `
   WITH r AS (
     SELECT * FROM json_to_recordset($1) AS r(vm_id int, incarnation_id int, observed text, observed_generation int, status text,
-      fault text, fixed_ip text, metadata_token_hash text, last_sequence bigint, failure text, ended boolean, hibernated boolean, deleted boolean, task_id uuid, task_state text) LIMIT $2
+      fault text, has_run boolean, metadata_token_hash text, last_sequence bigint, failure text, ended boolean, hibernated boolean, deleted boolean, task_id uuid, task_state text) LIMIT $2
   ), updated_vm AS (
     UPDATE virtual_machine vm
        SET observed = r.observed, observed_generation = r.observed_generation, status = r.status, fault = r.fault,
-           fixed_ip = r.fixed_ip, deleted_at = CASE WHEN r.deleted THEN now() END
+           has_run = r.has_run, deleted_at = CASE WHEN r.deleted THEN now() END
       FROM r WHERE vm.id = r.vm_id
   ), updated_incarnation AS (
     UPDATE incarnation i
@@ -159,7 +159,7 @@ export class Reports {
       observed_generation: vm.observedGeneration,
       status: vm.status,
       fault: vm.fault,
-      fixed_ip: vm.fixedIp,
+      has_run: vm.hasRun,
       metadata_token_hash: vm.metadataTokenHash,
       last_sequence: vm.lastSequence,
       failure: vm.failure,
@@ -206,7 +206,7 @@ function toReportedVm(row: ReportedRow): ReportedVm {
     observedGeneration: row.observed_generation,
     status: row.status,
     fault: row.fault,
-    fixedIp: row.fixed_ip,
+    hasRun: row.has_run,
     metadataTokenHash: row.metadata_token_hash,
     lastSequence: Number(row.last_sequence),
     attempt: row.attempt,

@@ -10,7 +10,7 @@ import type { Observed, Operation, VmStatus } from './vm-status.js';
 
 /**
  * A virtual machine: what its owner wants (`desiredPower`, `generation`: written by the API alone) and what a worker
- * saw (`observed`, `observedGeneration`, `fixedIp`: written by reports alone). `status` is derived from both by
+ * saw (`observed`, `observedGeneration`, `hasRun`: written by reports alone). `status` is derived from both by
  * `vm-status.ts` and stored so that lists can filter by it. The row outlives the VM, for events and usage.
  */
 @Entity()
@@ -19,6 +19,8 @@ import type { Observed, Operation, VmStatus } from './vm-status.js';
 @Index('idx_virtual_machine_live', ['organizationId', 'id'], { where: '"deleted_at" IS NULL' })
 @Index('idx_virtual_machine_undone', ['id'], { where: `"observed" = 'undone'` })
 @Index('idx_virtual_machine_stopped_by_drain', ['id'], { where: '"stopped_by_drain"' })
+@Index('uq_virtual_machine_fixed_ip', ['environmentId', 'fixedIp'], { unique: true, where: '"deleted_at" IS NULL' })
+@Check('ck_virtual_machine_fixed_ip', '"fixed_ip" IS NOT NULL OR "deleted_at" IS NOT NULL')
 @Check('ck_virtual_machine_generation', '"observed_generation" <= "generation"')
 export class VirtualMachine {
   /** From the sequence `virtual_machine_id_seq`, drawn before the insert so that the answer is known beforehand. */
@@ -96,8 +98,13 @@ export class VirtualMachine {
   @Column('text', { nullable: true })
   fault: string | null;
 
-  @Column('text', { nullable: true })
+  /** Of its environment's subnet, for as long as it is there; of a deleted VM only a memory. */
+  @Column('inet', { nullable: true })
   fixedIp: string | null;
+
+  /** Some report has seen it running or stopped: from then on its disk holds somebody's data. */
+  @Column('boolean', { default: false })
+  hasRun: boolean;
 
   @Column('timestamptz')
   createdAt: Date;

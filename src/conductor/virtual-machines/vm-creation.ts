@@ -2,7 +2,7 @@
  * Creates virtual machines: names resolved → nodes chosen → everything inserted at once → the relay woken.
  *
  * What it must never do: answer before the transaction is committed, or leave some of `count` VMs behind. Conductors
- * race for the same capacity and the same names; both races are decided by the database in `insertVms`, and the loser
+ * race for the same capacity, names and addresses; these races are decided by the database in `insertVms`, and the loser
  * looks again with a fresh picture of the fleet.
  */
 import { Injectable } from '@nestjs/common';
@@ -21,6 +21,7 @@ import { FleetView } from '../fleet/fleet-view.js';
 import { ApiError, alreadyExists, badRequest } from '../http/api-error.js';
 import { Idempotency, type IdempotentRequest } from '../idempotency/idempotency.js';
 import type { Principal } from '../identity/principal.js';
+import { FIXED_IP_TAKEN, networkSpec } from '../networks/fixed-addresses.js';
 import { profileData } from '../profiles/profile-data.js';
 import { PROFILE_NAME_TAKEN, profileExists } from '../profiles/profiles.service.js';
 import { quotaRefusal } from '../quotas/quota-refusal.js';
@@ -188,6 +189,9 @@ export class VmCreation {
           );
         if (again) return;
         break;
+      case FIXED_IP_TAKEN:
+        if (again) return;
+        throw busy();
       case 'uq_volume_name':
         throw alreadyExists('There is already a volume with the name that the root disk would get. Create the VM under another name.');
       case 'uq_volume_attachment_live':
@@ -199,11 +203,12 @@ export class VmCreation {
     }
     const state = sqlState(error);
     if (again && (state === CLAIM_LOST || state === DEADLOCK || state === REFERENCE_GONE)) return;
-    if (state === CLAIM_LOST)
-      throw new ApiError(503, 'Many VMs are being created at this moment. Try again shortly.', undefined, 1);
+    if (state === CLAIM_LOST) throw busy();
     throw quotaRefusal(error) ?? error;
   }
 }
+
+const busy = (): ApiError => new ApiError(503, 'Many VMs are being created at this moment. Try again shortly.', undefined, 1);
 
 /** @throws ApiError 409 when the pool of the region has not so many. */
 async function freeAddresses(transaction: EntityManager, { environment, names }: ResolvedRequest): Promise<FloatingIpRow[]> {
@@ -304,6 +309,7 @@ function assemble(
       diskGib: claim.disk_gib,
       gpu: flavor.gpu_count > 0 ? { model: flavor.gpu, count: flavor.gpu_count } : undefined,
       image: { name: image.name, ...image.files },
+      network: networkSpec(environment.subnet, resolved.addresses[index]!),
       rootVolume: rootVolume && { uuid: rootVolume.volume.uuid, sizeGib: rootVolume.volume.size },
       floatingIp: address?.address,
       rules,

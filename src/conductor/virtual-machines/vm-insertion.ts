@@ -4,7 +4,7 @@
  * in it; PostgreSQL holds the nodes' rows until the commit, about a millisecond.
  *
  * The race for the last slot is decided here and nowhere else: `assert_claimed` raises when a node had less room than
- * placement believed, and the whole statement is undone.
+ * placement believed, and the whole statement is undone. So is the race for an address, by the unique index.
  */
 import type { DataSource, EntityManager } from 'typeorm';
 import type {
@@ -109,13 +109,13 @@ const INSERT = new PreparedStatement(
       v(id int, uuid uuid, organization_id int, environment_id int, user_id int, name text, flavor_id int, image_id int,
         user_data text, callback_url text, port_randomization boolean, created_at timestamptz, incarnation_id int, node int,
         vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int, placement jsonb, task_id uuid, hardware jsonb,
-        floating_ip_id int, callback_body text, keys json, labels json, rules json)
+        fixed_ip inet, floating_ip_id int, callback_body text, keys json, labels json, rules json)
      WHERE judged.granted
   ), inserted_vm AS (
     INSERT INTO virtual_machine (id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data,
-                                 callback_url, port_randomization, desired_power, hardware, created_at)
+                                 callback_url, port_randomization, desired_power, hardware, fixed_ip, created_at)
     SELECT id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data, callback_url,
-           port_randomization, 'running', hardware, created_at FROM vm
+           port_randomization, 'running', hardware, fixed_ip, created_at FROM vm
   ), inserted_incarnation AS (
     INSERT INTO incarnation (id, virtual_machine_id, compute_node_id, vcpus, memory_mib, disk_gib, gpu_model, gpu_count,
                              placement, created_at)
@@ -159,7 +159,7 @@ export const FIRST_GENERATION = 1;
 
 /**
  * Makes the VMs of one request or of several, all or none.
- * @throws what PostgreSQL says: `CLAIM_LOST`, a unique violation of name or idempotency key, a deadlock.
+ * @throws what PostgreSQL says: `CLAIM_LOST`, a unique violation of name, address or idempotency key, a deadlock.
  */
 export async function insertVms(on: DataSource | EntityManager, insertions: readonly VmInsertion[]): Promise<void> {
   const vms = insertions.flatMap(rows);
@@ -205,6 +205,7 @@ function rows(insertion: VmInsertion): object[] {
     placement: insertion.placement,
     task_id: vm.taskId,
     hardware: vm.hardware,
+    fixed_ip: vm.hardware.network.address,
     floating_ip_id: vm.floatingIpId,
     callback_body: vm.callbackBody,
     keys: insertion.keys,

@@ -51,7 +51,7 @@ const HAS_VOLUMES = `(vm.hardware ? 'rootVolume' OR coalesce(jsonb_array_length(
 const NEVER_TAKEN_UP = `
   WITH due AS (
     SELECT vm.id, i.id AS incarnation_id FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
-     WHERE i.compute_node_id = $1 AND i.claimed AND i.ended_at IS NULL AND vm.observed = 'nothing' AND vm.fixed_ip IS NULL
+     WHERE i.compute_node_id = $1 AND i.claimed AND i.ended_at IS NULL AND vm.observed = 'nothing' AND NOT vm.has_run
        AND vm.desired_power <> 'absent' AND NOT ${HAS_VOLUMES}
        FOR UPDATE OF vm, i SKIP LOCKED
   ), failed AS (

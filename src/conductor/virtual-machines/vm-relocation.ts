@@ -55,7 +55,7 @@ const BEGIN = `
   ), vm AS (
     UPDATE virtual_machine
        SET observed = 'nothing', observed_generation = least(observed_generation, generation - 1), status = $10,
-           operation = CASE WHEN $12 THEN 'create' ELSE operation END, fault = NULL, fixed_ip = NULL, reachable_at = NULL
+           operation = CASE WHEN $12 THEN 'create' ELSE operation END, fault = NULL, has_run = false, reachable_at = NULL
      WHERE id = $1 RETURNING generation
   )
   INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)

@@ -10,6 +10,7 @@ import type { ImageStatus } from '../catalog/image.entity.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import { CustomFlavors } from './custom-flavors.js';
+import { drawAddresses, freeAddresses } from '../networks/fixed-addresses.js';
 import type { CreateInstancesPayload } from './vm.requests.js';
 import type { EnvironmentFacts, FlavorFacts } from './vm-view.js';
 import { memorableName, namesFor } from './vm-names.js';
@@ -40,7 +41,7 @@ export interface SnapshotFacts {
 
 /** A creation request with every name resolved. */
 export interface ResolvedRequest {
-  readonly environment: EnvironmentFacts & { readonly region_id: RegionId };
+  readonly environment: EnvironmentFacts & { readonly region_id: RegionId; readonly subnet: string };
   /** `auto_recover`: the flavor wants it, or the organization. */
   readonly flavor: FlavorFacts & { readonly auto_recover: boolean };
   readonly image: {
@@ -56,6 +57,8 @@ export interface ResolvedRequest {
   readonly names: readonly string[];
   readonly vmIds: readonly VmId[];
   readonly incarnationIds: readonly IncarnationId[];
+  /** Free ones of the environment's subnet; the database judges whether they still are. */
+  readonly addresses: readonly string[];
 }
 
 interface ResolutionRow {
@@ -66,13 +69,14 @@ interface ResolutionRow {
   readonly keys: KeyFacts[] | null;
   readonly vm_ids: VmId[];
   readonly incarnation_ids: IncarnationId[];
+  readonly addresses: string[];
 }
 
 const RESOLVE = new PreparedStatement<ResolutionRow>(
   'resolve virtual machine request',
   `
   WITH environment AS (
-    SELECT e.id, e.name, e.region_id, r.name AS region, r.green_status
+    SELECT e.id, e.name, e.region_id, e.subnet, r.name AS region, r.green_status
       FROM environment e JOIN region r ON r.id = e.region_id
      WHERE e.organization_id = $1 AND e.name = $2 AND e.deleted_at IS NULL),
   named_image AS (
@@ -95,7 +99,8 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
          (SELECT json_agg(json_build_object('id', k.id, 'name', k.name, 'public_key', k.public_key))
             FROM keypair k, environment WHERE k.environment_id = environment.id AND k.name = ANY($5)) AS keys,
          ARRAY(SELECT nextval('virtual_machine_id_seq')::int FROM generate_series(1, $6)) AS vm_ids,
-         ARRAY(SELECT nextval('incarnation_id_seq')::int FROM generate_series(1, $6)) AS incarnation_ids`,
+         ARRAY(SELECT nextval('incarnation_id_seq')::int FROM generate_series(1, $6)) AS incarnation_ids,
+         ${drawAddresses('environment', '$6::int')} AS addresses`,
 );
 
 @Injectable()
@@ -105,7 +110,7 @@ export class VmRequests {
     private readonly flavors: CustomFlavors,
   ) {}
 
-  /** @throws ApiError 404 for a name that means nothing here, 400 for a request that contradicts itself. */
+  /** @throws ApiError 404 for a name that means nothing here, 400 for a request that contradicts itself, 409 when the subnet is full. */
   async resolve(organizationId: OrganizationId, request: CreateInstancesPayload): Promise<ResolvedRequest> {
     const count = request.count ?? 1;
     const keyNames = [...new Set([...(request.key_names ?? []), ...(request.key_name ? [request.key_name] : [])])];
@@ -139,6 +144,7 @@ export class VmRequests {
       names,
       vmIds: row.vm_ids,
       incarnationIds: row.incarnation_ids,
+      addresses: new Set(row.addresses).size === count ? row.addresses : await freeAddresses(this.dataSource, row.environment, count),
     };
   }
 }

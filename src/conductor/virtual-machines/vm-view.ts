@@ -60,7 +60,8 @@ export interface VmRow {
 
 /** Everything `renderVm` needs, to be followed by a WHERE clause over `vm`, `e` (environment) and `r` (region). */
 export const SELECT_VM = `
-  SELECT vm.id, vm.uuid, vm.organization_id, vm.name, vm.status, vm.observed, vm.fault, vm.fixed_ip,
+  SELECT vm.id, vm.uuid, vm.organization_id, vm.name, vm.status, vm.observed, vm.fault,
+         CASE WHEN vm.status <> 'CREATING' THEN host(vm.fixed_ip) END AS fixed_ip,
          ip.address AS floating_ip,
          CASE WHEN ip.changed_for IS DISTINCT FROM vm.id THEN NULL WHEN ip.detaching THEN 'DETACHING'
               WHEN ip.changed_generation > vm.observed_generation THEN 'ATTACHING' END AS floating_ip_change,

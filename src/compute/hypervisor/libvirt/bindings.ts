@@ -130,6 +130,8 @@ export function loadLibvirt() {
     virDomainFree: bind('virDomainFree', 'int', [pointer]),
 
     virNetworkLookupByName: bind('virNetworkLookupByName', pointer, [pointer, text]),
+    virConnectListAllNetworks: bind('virConnectListAllNetworks', 'int', [pointer, outPointer, 'uint']),
+    virNetworkGetName: bind('virNetworkGetName', text, [pointer]),
     virNetworkGetXMLDesc: bind('virNetworkGetXMLDesc', ownedString, [pointer, 'uint']),
     virNetworkDefineXML: bind('virNetworkDefineXML', pointer, [pointer, text]),
     virNetworkIsActive: bind('virNetworkIsActive', 'int', [pointer]),

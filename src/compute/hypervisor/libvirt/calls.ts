@@ -180,6 +180,17 @@ export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
       );
     },
 
+    networkNames(): string[] {
+      const out: unknown[] = [null];
+      const count = call.virConnectListAllNetworks(connection(), out, 0) as number;
+      must(count);
+      return libvirt.takeArray(out, count).map((network) => {
+        const name = call.virNetworkGetName(network) as string;
+        call.virNetworkFree(network);
+        return name;
+      });
+    },
+
     network: (name: string): { xml: string; active: boolean } | undefined =>
       withNetwork(name, (network) => {
         const xml = call.virNetworkGetXMLDesc(network, 0) as string | null;

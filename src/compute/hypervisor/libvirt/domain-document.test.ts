@@ -11,7 +11,7 @@ const description: DomainDescription = {
   memoryMib: 512,
   consoleLog: '/var/lib/baton/console.log',
   onReboot: 'restart',
-  instance: { node: 'node-1', incarnationId: 7, fixedIp: '192.168.123.2', resets: 0, resizes: 0, gpuAddresses: [] },
+  instance: { node: 'node-1', incarnationId: 7, network: { address: '10.128.0.2', mac: '02:00:0a:80:00:02', subnet: '10.128.0.0/20', gateway: '10.128.0.1' }, resets: 0, resizes: 0, gpuAddresses: [] },
 };
 const parser = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '@', parseTagValue: false, trimValues: false });
 const parse = (changes: Partial<DomainDescription>) => {
@@ -103,7 +103,7 @@ describe('the metadata of an instance', () => {
     incarnationId: 12,
     resets: 3,
     resizes: 2,
-    fixedIp: '192.168.123.9',
+    network: { address: '10.128.0.9', mac: '02:00:0a:80:00:09', subnet: '10.128.0.0/20', gateway: '10.128.0.1' },
     floatingIp: '198.51.100.9',
     rules: DEFAULT_RULES,
     gpuAddresses: ['0000:65:00.0', '0000:66:00.0'],

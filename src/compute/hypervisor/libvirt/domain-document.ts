@@ -8,6 +8,7 @@
 import { XMLParser } from 'fast-xml-parser';
 import type { ImageFormat } from '../../../image-format/disk-image.js';
 import type { VolumeUuid } from '../../../protocol/ids.js';
+import type { NetworkSpec } from '../../../protocol/network.js';
 import type { SecurityRuleSpec } from '../../../protocol/security-rule.js';
 import { volumeDisk } from './volume-document.js';
 import { METADATA_NAMESPACE, METADATA_PREFIX } from './calls.js';
@@ -21,7 +22,8 @@ export type Accelerator =
 export interface InstanceMetadata {
   readonly node: string;
   readonly incarnationId: number;
-  readonly fixedIp: string;
+  /** Absent where a worker made the domain that assigned addresses itself: its next definition gives it its network. */
+  readonly network?: NetworkSpec;
   readonly floatingIp?: string;
   /** Absent where a worker from before security rules made the domain. */
   readonly rules?: readonly SecurityRuleSpec[];
@@ -187,11 +189,11 @@ function instanceElement(instance: InstanceMetadata): XmlTree {
   };
 }
 
-function instanceAttributes({ node, incarnationId, fixedIp, floatingIp, rules, resets, resizes, gpuAddresses }: InstanceMetadata): XmlTree {
+function instanceAttributes({ node, incarnationId, network, floatingIp, rules, resets, resizes, gpuAddresses }: InstanceMetadata): XmlTree {
   return {
     '@node': node,
     '@incarnation': String(incarnationId),
-    '@fixed-ip': fixedIp,
+    ...(network && { '@address': network.address, '@mac': network.mac, '@subnet': network.subnet, '@gateway': network.gateway }),
     ...(floatingIp && { '@floating-ip': floatingIp }),
     ...(rules && { '@rules': JSON.stringify(rules) }),
     ...(resets > 0 && { '@resets': String(resets) }),
@@ -221,13 +223,17 @@ export function parseInstance(metadata: string | undefined): InstanceMetadata | 
   return {
     node: instance.node,
     incarnationId,
-    fixedIp: instance['fixed-ip'] ?? '',
+    network: networkOf(instance),
     floatingIp: instance['floating-ip'] || undefined,
     rules: instance.rules === undefined ? undefined : (JSON.parse(instance.rules) as SecurityRuleSpec[]),
     resets: Number(instance.resets ?? 0),
     resizes: Number(instance.resizes ?? 0),
     gpuAddresses: (instance.gpus ?? '').split(' ').filter(Boolean),
   };
+}
+
+function networkOf({ address, mac, subnet, gateway }: Record<string, string>): NetworkSpec | undefined {
+  return address && mac && subnet && gateway ? { address, mac, subnet, gateway } : undefined;
 }
 
 /** XML has no way to write some characters, and libvirt refuses line breaks in a title. */

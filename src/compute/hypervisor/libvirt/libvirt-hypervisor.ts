@@ -1,9 +1,9 @@
 /**
  * The hypervisor port on libvirt: real guests, by KVM or emulated.
  *
- * Holds no state of its own about VMs. What it must know of one after a restart stands in the domain's metadata and in
- * the network's document; what a crash left half made is found by its names alone. Domains without our element and
- * node name are never listed and never touched.
+ * Holds no state of its own about VMs. What it must know of one after a restart stands in the domain's metadata; what a
+ * crash left half made is found by its names alone. Domains without our element and node name are never listed and never
+ * touched.
  */
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,11 +22,12 @@ import { ensureBase } from '../../disks/snapshot-file.js';
 import { ensureVolumeFile, type VolumeContent } from '../../disks/volume-file.js';
 import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { refuseUnfit } from '../../images/image-fitness.js';
-import { refuseAddressOfHost } from '../../network/floating-addresses.js';
+import { networkName } from '../../network/network-document.js';
+import { refuseAddressOfHost } from '../../network/node-interface.js';
 import { NodeNetwork } from '../../network/node-network.js';
 import { SerialQueue } from '../../network/serial-queue.js';
 import { refuseUnreadable } from '../../network/security-rules.js';
-import { macOf, tapOf } from '../../network/subnet.js';
+import { tapOf } from '../../network/subnet.js';
 import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type PowerChange } from '../hypervisor.js';
 import { probeAcceleration } from './acceleration-probe.js';
 import { LibvirtCallError, type DomainRecord } from './calls.js';
@@ -83,7 +84,7 @@ export class LibvirtHypervisor implements Hypervisor {
       },
       log,
     );
-    this.network = new NodeNetwork(options.network, options.metadataBaseUrl, this.connection, log);
+    this.network = new NodeNetwork(options.network, this.connection, log);
     this.data = new DataFolder(options.dataFolder);
     this.consoles = new GuestConsoles(this.connection);
     this.volumes = new DomainVolumes(this.connection, this.data, log);
@@ -143,23 +144,22 @@ export class LibvirtHypervisor implements Hypervisor {
     });
   }
 
-  define(identity: DomainIdentity, spec: VmSpec, metadataToken: string): Promise<{ fixedIp: string }> {
+  define(identity: DomainIdentity, spec: VmSpec, metadataToken: string): Promise<void> {
     return this.work(identity, 'The virtual machine cannot be prepared', async () => {
       const present = await this.anyDomain(identity.vmUuid);
       if (present && present.instance.incarnationId !== identity.incarnationId) {
         await this.removeDomain(identityOf(present));
       } else if (present && present.state !== 'stopped') {
-        await this.changeGuestNetwork(present, spec);
-        return { fixedIp: present.instance.fixedIp };
+        return await this.changeGuestNetwork(present, spec);
       }
       refuseUnreadable(spec.rules);
-      if (spec.floatingIp) await refuseAddressOfHost(spec.floatingIp, this.options.network.bridge);
+      if (spec.floatingIp) await refuseAddressOfHost(spec.floatingIp, this.options.network.interface);
       const files = await this.prepareFiles(identity, spec);
-      const fixedIp = await this.network.allocate(identity.vmUuid);
+      await this.network.attach(spec.network);
       await this.gpuClaims.run(async () => {
         const gpuAddresses = freeGpuAddresses(this.options.gpus ?? [], spec.gpu, await this.gpuAddressesHeld(identity));
-        const instance = this.instanceOf(identity, spec, fixedIp, gpuAddresses);
-        const baseUrl = this.options.metadataBaseUrl(this.network.gateway).replace(/\/+$/, '');
+        const instance = this.instanceOf(identity, spec, gpuAddresses);
+        const { metadataAddress, metadataPort } = this.options.network;
         const xml = domainXml({
           name: `baton-${identity.vmUuid}`,
           uuid: identity.vmUuid,
@@ -168,16 +168,19 @@ export class LibvirtHypervisor implements Hypervisor {
           accelerator: this.accelerator,
           vcpus: spec.vcpus,
           memoryMib: spec.memoryMib,
-          seedUrl: `${baseUrl}/metadata/${metadataToken}/${identity.vmUuid}/`,
+          seedUrl: `http://${metadataAddress}:${metadataPort}/metadata/${metadataToken}/${identity.vmUuid}/`,
           ...files,
           serialSocket: this.consoles.serialSocketOf(identity),
-          interface: { mac: macOf(identity.vmUuid), tap: tapOf(identity.vmUuid), network: this.options.network.name },
+          interface: { mac: spec.network.mac, tap: tapOf(identity.vmUuid), network: networkName(spec.network.subnet) },
           onReboot: 'restart',
         });
         await this.connection.call('defineDomain', xml);
+      }).catch(async (error: unknown) => {
+        // Without a domain, nobody would ever give the place on the network back.
+        if (!(await this.domainOf(identity))) await this.network.detach(spec.network);
+        throw error;
       });
       await this.applyNetwork();
-      return { fixedIp };
     });
   }
 
@@ -193,6 +196,7 @@ export class LibvirtHypervisor implements Hypervisor {
       const domain = await this.domainOf(identity);
       if (!domain) throw new HypervisorError('The virtual machine is not defined on its node.', true);
       if (domain.state === 'running') return;
+      if (domain.instance.network) await this.network.attach(domain.instance.network);
       this.mayRun();
       await this.connection.call('startDomain', identity.vmUuid);
     });
@@ -327,13 +331,12 @@ export class LibvirtHypervisor implements Hypervisor {
     const own = present && this.asOwn(present);
     if (own?.instance.incarnationId === identity.incarnationId) {
       if (own.state === 'running') await this.connection.call('powerOff', identity.vmUuid);
+      // First, because the domain is what knows of it.
+      if (own.instance.network) await this.network.detach(own.instance.network);
       await this.connection.call('undefineDomain', identity.vmUuid);
     }
     await this.data.removeInstance(identity);
     await this.consoles.remove(identity);
-    // The address goes with the VM's UUID: another life of it on this node needs it still.
-    const otherLife = own && own.instance.incarnationId !== identity.incarnationId;
-    if (!otherLife) await this.network.release(identity.vmUuid);
     await this.applyNetwork();
   }
 
@@ -386,7 +389,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async changeGuestNetwork({ uuid, instance }: OwnDomain, { floatingIp, rules }: VmSpec): Promise<void> {
     const changed = instanceXml({ ...instance, floatingIp, rules });
     if (changed !== instanceXml(instance)) {
-      if (floatingIp && floatingIp !== instance.floatingIp) await refuseAddressOfHost(floatingIp, this.options.network.bridge);
+      if (floatingIp && floatingIp !== instance.floatingIp) await refuseAddressOfHost(floatingIp, this.options.network.interface);
       refuseUnreadable(rules);
       await this.connection.call('setMetadata', uuid, changed);
     }
@@ -430,7 +433,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   private async prepareNetwork(): Promise<void> {
-    await this.network.ensure();
+    await this.network.prepare(() => this.cardsOnHost());
     await this.applyNetwork();
   }
 
@@ -450,10 +453,16 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private applyNetwork(): Promise<void> {
     return this.network.apply(async () =>
-      (await this.ownDomains()).flatMap(({ uuid, instance: { fixedIp, floatingIp, rules = DEFAULT_RULES } }) =>
-        fixedIp ? [{ vmUuid: uuid, fixedIp, floatingIp, rules }] : [],
+      (await this.ownDomains()).flatMap(({ uuid, instance: { network, floatingIp, rules = DEFAULT_RULES } }) =>
+        network ? [{ vmUuid: uuid, network, floatingIp, rules }] : [],
       ),
     );
+  }
+
+  /** Other workers' guests too: they share the networks. */
+  private async cardsOnHost(): Promise<Set<string>> {
+    const domains = await this.connection.call('listDomains');
+    return new Set(domains.flatMap(({ metadata }) => parseInstance(metadata)?.network?.mac ?? []));
   }
 
   private async gpuAddressesHeld({ vmUuid }: DomainIdentity): Promise<Set<string>> {
@@ -463,11 +472,10 @@ export class LibvirtHypervisor implements Hypervisor {
 
   private instanceOf(
     { incarnationId }: DomainIdentity,
-    { floatingIp, rules, resets = 0, resizes = 0 }: VmSpec,
-    fixedIp: string,
+    { network, floatingIp, rules, resets = 0, resizes = 0 }: VmSpec,
     gpuAddresses: readonly string[],
   ): InstanceMetadata {
-    return { node: this.options.node, incarnationId, fixedIp, floatingIp, rules, resets, resizes, gpuAddresses };
+    return { node: this.options.node, incarnationId, network, floatingIp, rules, resets, resizes, gpuAddresses };
   }
 
   private async ownDomains(): Promise<OwnDomain[]> {

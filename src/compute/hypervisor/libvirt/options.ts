@@ -18,8 +18,6 @@ export interface LibvirtHypervisorOptions {
   /** Base images, disks and console logs of this node. QEMU's user must be able to reach it. */
   readonly dataFolder: string;
   readonly network: NodeNetworkOptions;
-  /** Base URL of the metadata service as guests reach it, given the address of the host on the guests' network. */
-  readonly metadataBaseUrl: (gateway: string) => string;
   /** What relative image URLs are resolved against, and the headers that show the node's key there. */
   readonly conductorUrl: string;
   readonly conductorHeaders: () => Record<string, string>;

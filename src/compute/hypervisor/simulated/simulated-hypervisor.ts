@@ -3,7 +3,7 @@
  * time it is told. For tests, benches and hosts without virtualization.
  *
  * It keeps every promise of the port that can be kept without a guest: calls may be repeated, a domain of another
- * incarnation counts as none, and no two domains have one address. It must stay cheap at hundreds of VMs a second.
+ * incarnation counts as none. It must stay cheap at hundreds of VMs a second.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -21,7 +21,6 @@ import type { VolumePreparation, VolumeSpec } from '../../../protocol/volume.js'
 import { GuardedEgress } from '../../../egress/guarded-egress.js';
 import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type PowerChange } from '../hypervisor.js';
-import { AddressPool } from './address-pool.js';
 import { Journal, simulatedJournal, type SimulatedDomain } from './journal.js';
 import { misbehave, type Misbehaviours } from './misbehaviour.js';
 import { fenceSimulatedGuests } from './simulated-fence.js';
@@ -35,7 +34,6 @@ const SNAPSHOT_BYTES = 196_608;
 
 export interface SimulatedHypervisorOptions {
   readonly journalPath: string;
-  readonly subnet: string;
   readonly capacity: NodeCapacity;
   readonly bootMs?: number;
   /** Share of starts that fail, between 0 and 1. */
@@ -52,7 +50,6 @@ export class SimulatedHypervisor implements Hypervisor {
   misbehaviours: Misbehaviours;
   private domains = new Map<VmUuid, SimulatedDomain>();
   private copies = new Set<SnapshotUuid>();
-  private readonly addresses: AddressPool;
   private readonly journal: Journal;
   private readonly consoles = new Set<Duplex>();
   private mayRun: () => void = () => undefined;
@@ -61,7 +58,6 @@ export class SimulatedHypervisor implements Hypervisor {
 
   constructor(private readonly options: SimulatedHypervisorOptions) {
     this.misbehaviours = options.misbehaviours ?? {};
-    this.addresses = new AddressPool(options.subnet);
     this.journal = new Journal(options.journalPath);
   }
 
@@ -69,7 +65,6 @@ export class SimulatedHypervisor implements Hypervisor {
     const [cpus, memoryMib, diskGib] = config.simulatedCapacity;
     return new SimulatedHypervisor({
       journalPath: simulatedJournal(config.stateFolder),
-      subnet: config.subnet,
       capacity: { cpus, memoryMib, diskGib, gpus: config.gpus },
       bootMs: config.simulatedBootMs,
       failureRate: config.simulatedFailureRate,
@@ -79,7 +74,6 @@ export class SimulatedHypervisor implements Hypervisor {
 
   async open(): Promise<void> {
     ({ domains: this.domains, snapshots: this.copies } = await this.journal.open());
-    for (const { fixedIp } of this.domains.values()) this.addresses.occupy(fixedIp);
   }
 
   async close(): Promise<void> {
@@ -101,22 +95,17 @@ export class SimulatedHypervisor implements Hypervisor {
     return goesOn ? this.find(identity)?.state : undefined;
   }
 
-  async define(identity: DomainIdentity, spec: VmSpec, _metadataToken: string): Promise<{ fixedIp: string }> {
+  async define(identity: DomainIdentity, spec: VmSpec, _metadataToken: string): Promise<void> {
     const goesOn = await misbehave('define', this.misbehaviours.define);
-    const present = this.find(identity);
-    if (present) {
-      // Like a domain, a running one takes the new specification when it is next started.
-      if (goesOn && present.state === 'stopped') await this.put({ ...present, ...madeOf(spec) });
-      else if (goesOn) await this.changeGuestNetwork(present, spec);
-      return { fixedIp: present.fixedIp };
-    }
+    const found = this.find(identity);
     const { disk } = spec.image;
-    if ('snapshot' in disk && !this.copies.has(disk.snapshot))
+    if (!found && 'snapshot' in disk && !this.copies.has(disk.snapshot))
       throw new HypervisorError('The snapshot that the virtual machine is to be made of is not on this compute node.', false, { failure: 'image' });
-    // Another life of the VM leaves its address to this one, as the lease of its MAC would.
-    const fixedIp = this.domains.get(identity.vmUuid)?.fixedIp ?? this.addresses.take();
-    if (goesOn) await this.put({ ...pick(identity), state: 'stopped', fixedIp, ...madeOf(spec) });
-    return { fixedIp };
+    if (!goesOn) return;
+    const present = found ?? { ...pick(identity), state: 'stopped' as const };
+    // Like a domain, a running one takes the new specification when it is next started.
+    if (present.state === 'stopped') await this.put({ ...present, ...madeOf(spec) });
+    else await this.changeGuestNetwork(present, spec);
   }
 
   async isOutgrown(identity: DomainIdentity, spec: VmSpec): Promise<boolean> {
@@ -203,7 +192,6 @@ export class SimulatedHypervisor implements Hypervisor {
     if (!present) return;
     this.domains.delete(present.vmUuid);
     await this.journal.append({ vmUuid: present.vmUuid, removed: true });
-    this.addresses.release(present.fixedIp);
   }
 
   async consoleLog(identity: DomainIdentity, bytes: number): Promise<Buffer> {
@@ -316,9 +304,10 @@ export class SimulatedHypervisor implements Hypervisor {
 const pick = ({ vmUuid, incarnationId }: DomainIdentity): DomainIdentity => ({ vmUuid, incarnationId });
 
 const madeOf = ({
-  name, vcpus, memoryMib, diskGib, gpu, floatingIp, rules, resizes, resets = 0, autoRecover,
-}: VmSpec): Pick<SimulatedDomain, 'name' | 'resets' | 'hardware' | 'autoRecover'> => ({
+  name, vcpus, memoryMib, diskGib, gpu, network, floatingIp, rules, resizes, resets = 0, autoRecover,
+}: VmSpec): Pick<SimulatedDomain, 'name' | 'fixedIp' | 'resets' | 'hardware' | 'autoRecover'> => ({
   name,
+  fixedIp: network.address,
   resets,
   ...(autoRecover === true && { autoRecover }),
   hardware: { vcpus, memoryMib, diskGib, gpu, floatingIp, rules, resizes },

@@ -8,6 +8,7 @@ import { ProfilesAndConsoleLogs1764500000000 } from './1764500000000-profiles-an
 import { Snapshots1764600000000 } from './1764600000000-snapshots.js';
 import { ImagesOfOrganizations1764610000000 } from './1764610000000-images-of-organizations.js';
 import { ImageTransferProblems1764610000001 } from './1764610000001-image-transfer-problems.js';
+import { EnvironmentSubnets1764620000000 } from './1764620000000-environment-subnets.js';
 import { VolumesGrowBootAndTell1764630000000 } from './1764630000000-volumes-grow-boot-and-tell.js';
 import { Consoles1764640000000 } from './1764640000000-consoles.js';
 import { Metrics1764640000001 } from './1764640000001-metrics.js';
@@ -28,6 +29,7 @@ export const MIGRATIONS = [
   Snapshots1764600000000,
   ImagesOfOrganizations1764610000000,
   ImageTransferProblems1764610000001,
+  EnvironmentSubnets1764620000000,
   VolumesGrowBootAndTell1764630000000,
   Consoles1764640000000,
   Metrics1764640000001,
