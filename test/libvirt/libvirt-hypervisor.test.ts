@@ -163,6 +163,7 @@ describe('the libvirt hypervisor with a real guest', () => {
     await daemons?.stop();
     await outside?.close();
     if (folder) await rm(folder, { recursive: true, force: true });
+    expect(existsSync(`/sys/class/net/${NETWORK.interface}`)).toBe(false);
   }, 60_000);
 
   it('defines a VM without starting it, with images that it fetched by the key of its node', async () => {
@@ -322,7 +323,5 @@ describe('the libvirt hypervisor with a real guest', () => {
     const { stdout: rules } = await run('nft', ['list', 'ruleset']);
     expect(rules).not.toContain(NETWORK.table);
     expect(existsSync(`/sys/class/net/${BRIDGE}`)).toBe(false);
-    await hypervisor.network.destroy();
-    expect(existsSync(`/sys/class/net/${NETWORK.interface}`)).toBe(false);
   }, 30_000);
 });

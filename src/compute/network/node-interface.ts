@@ -6,6 +6,7 @@
  * Owns every /32 on that interface and nothing else; an address that the host has elsewhere is refused, or a VM could
  * take the host's own address away from it.
  */
+import { existsSync } from 'node:fs';
 import { runCommand } from '../hypervisor/libvirt/host-command.js';
 import { HypervisorError } from '../hypervisor/hypervisor.js';
 
@@ -21,15 +22,16 @@ const ip = (...args: string[]): Promise<string> => runCommand('ip', args, { time
 const hostInterfaces = async (): Promise<readonly Interface[]> =>
   JSON.parse((await ip('-j', '-4', 'address', 'show')) || '[]') as Interface[];
 
-const exists = async (name: string): Promise<boolean> => (await hostInterfaces()).some(({ ifname }) => ifname === name);
+/** Not asked of `ip`, which keeps quiet of interfaces without an address. */
+const exists = (name: string): boolean => existsSync(`/sys/class/net/${name}`);
 
 export async function makeNodeInterface(name: string): Promise<void> {
-  if (!(await exists(name))) await ip('link', 'add', name, 'type', 'bridge');
+  if (!exists(name)) await ip('link', 'add', name, 'type', 'bridge');
   await ip('link', 'set', name, 'up');
 }
 
 export async function deleteNodeInterface(name: string): Promise<void> {
-  if (await exists(name)) await ip('link', 'delete', name);
+  if (exists(name)) await ip('link', 'delete', name);
 }
 
 /** @throws HypervisorError when the host uses the address itself. */
