@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { dataSourceOptions } from '../src/conductor/database/data-source.js';
 import { migrate } from '../src/conductor/database/migrate.js';
+import { setAutoRecover } from '../src/conductor/virtual-machines/auto-recover.js';
 import { seed } from '../src/conductor/seed/seed.js';
 import {
   startComputeProcess,
@@ -15,6 +16,7 @@ import {
 import { startPostgres, type PostgresServer } from '../test/support/postgres.js';
 import { startRabbitMq, type RabbitMqServer } from '../test/support/rabbitmq.js';
 import { freePorts, scratchFolder } from '../test/support/scratch.js';
+import { RECOVERED_FLAVOR } from './load.js';
 import { LoadBalancer } from '../test/support/load-balancer.js';
 
 const CONDUCTORS = 3;
@@ -47,6 +49,7 @@ export async function startChaosCluster(): Promise<ChaosCluster> {
     const database = await openDatabase();
     await migrate(database);
     await seed(database, TEST_SEED);
+    await setAutoRecover(database, 'flavor', RECOVERED_FLAVOR, true);
     await database.destroy();
     // Short times, so that each kind of recovery happens many times in a run.
     const env = { BATON_HEARTBEAT_SECONDS: '0.5', BATON_NODE_LEASE_SECONDS: '3', BATON_TASK_DEADLINE_SECONDS: '10', BATON_LOG_LEVEL: 'error' };

@@ -17,6 +17,8 @@ export interface Verdict {
   readonly faults: Record<string, number>;
   readonly operations: Record<string, number>;
   readonly vms: number;
+  /** VMs that were started anew on another node. */
+  readonly moved: number;
   readonly settledAfterSeconds: number | null;
   /** Every promise that was broken, in words; none is the good answer. */
   readonly broken: readonly string[];
@@ -51,14 +53,17 @@ export async function runChaos({ seconds, seed, faultNames }: ChaosRun): Promise
     const connection = await database();
     const settledAfterSeconds = await settled(connection, quiet);
     const broken = await brokenPromises(connection, load.acknowledged);
-    const [{ count }] = await connection.query<[{ count: number }]>('SELECT count(*)::int AS count FROM virtual_machine');
+    const [{ vms, moved }] = await connection.query<[{ vms: number; moved: number }]>(
+      `SELECT (SELECT count(*) FROM virtual_machine)::int AS vms,
+              (SELECT count(*) - count(DISTINCT virtual_machine_id) FROM incarnation)::int AS moved`,
+    );
     cluster.workers.forEach(({ process: worker }, index) => {
       if (!worker.running) broken.push(`dead: worker ${cluster.nodeNames[index]} ended by itself: ${worker.lastOutput.slice(-1_500)}`);
     });
     if (settledAfterSeconds === null || broken.length > 0) await printEvidence(connection, cluster);
     await connection.destroy();
     if (settledAfterSeconds === null) broken.push(`not settled ${QUIET_SECONDS} s after the last fault`);
-    return { seed, seconds, faults, operations: load.acknowledged.operations, vms: count, settledAfterSeconds, broken };
+    return { seed, seconds, faults, operations: load.acknowledged.operations, vms, moved, settledAfterSeconds, broken };
   } finally {
     await cluster.stop();
   }
