@@ -1,6 +1,6 @@
 /**
  * Starts VMs of lost nodes elsewhere, with an empty disk from their image: those whose flavor or organization wants it
- * (`autoRecover`) and that have no volumes. And those that their node never took up, whoever owns them: such a guest never
+ * (`autoRecover`) and that nothing binds to the node: no volumes, no snapshot that they were made of. And those that their node never took up, whoever owns them: such a guest never
  * ran, and cannot, because its start has to be confirmed by the incarnation that ends here.
  *
  * What it must never do: start a VM twice. `LostNodes` says whose lease has surely run out, and the node has stopped its
@@ -20,6 +20,7 @@ import { explainInWords } from '../scheduling/explain-in-words.js';
 import type { NodeView } from '../scheduling/node-view.js';
 import { place } from '../scheduling/placement.js';
 import { quotaRefusal } from '../quotas/quota-refusal.js';
+import { settleSnapshots } from '../snapshots/snapshot-reports.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import { CLAIM_LOST } from './vm-insertion.js';
 import { lockNodes, relocate, type Relocatable } from './vm-relocation.js';
@@ -36,7 +37,9 @@ interface LostVm extends Relocatable {
   readonly name: string;
   readonly status: VmStatus;
   readonly has_callback: boolean;
-  readonly has_volumes: boolean;
+  readonly generation: number;
+  /** Why it can be nowhere else. */
+  readonly bound: string | null;
   readonly node: string;
 }
 
@@ -46,13 +49,17 @@ const SIGNS = `
          n.fence_seconds IS NOT NULL AS fencing
     FROM compute_node n JOIN compute_node_heartbeat h ON h.compute_node_id = n.id`;
 
-const HAS_VOLUMES = `(vm.hardware ? 'rootVolume' OR coalesce(jsonb_array_length(vm.hardware->'volumes'), 0) > 0)`;
+/** The files that a VM cannot be without, and that no other node has. */
+const BOUND = `(CASE
+  WHEN vm.hardware ? 'rootVolume' OR coalesce(jsonb_array_length(vm.hardware->'volumes'), 0) > 0 THEN 'Its volumes are on that node.'
+  WHEN vm.hardware->'image'->'disk' ? 'snapshot' THEN 'The snapshot that it was made of is on that node.'
+END)`;
 
 const NEVER_TAKEN_UP = `
   WITH due AS (
     SELECT vm.id, i.id AS incarnation_id FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
      WHERE i.compute_node_id = $1 AND i.claimed AND i.ended_at IS NULL AND vm.observed = 'nothing' AND NOT vm.has_run
-       AND vm.desired_power <> 'absent' AND NOT ${HAS_VOLUMES}
+       AND vm.desired_power <> 'absent' AND ${BOUND} IS NULL
        FOR UPDATE OF vm, i SKIP LOCKED
   ), failed AS (
     UPDATE incarnation i SET failure = 'The node was lost before it took the virtual machine up.', attempt = 1
@@ -64,12 +71,12 @@ const CANDIDATES = `
   SELECT vm.id FROM incarnation i JOIN virtual_machine vm ON vm.id = i.virtual_machine_id
    WHERE i.compute_node_id = $1 AND i.claimed AND i.ended_at IS NULL AND vm.hardware ? 'autoRecover'
      AND vm.desired_power = 'running' AND vm.observed IN ('building', 'running', 'nothing')
-     AND (i.stranded_at IS NULL OR NOT ${HAS_VOLUMES})
+     AND (i.stranded_at IS NULL OR ${BOUND} IS NULL)
    ORDER BY i.stranded_at IS NOT NULL, random() LIMIT ${BATCH}`;
 
 const LOCK = `
   SELECT vm.id, vm.organization_id, vm.name, vm.status, vm.hardware, vm.callback_url IS NOT NULL AS has_callback,
-         ${HAS_VOLUMES} AS has_volumes,
+         vm.generation, ${BOUND} AS bound,
          r.id AS region_id, r.name AS region, i.id AS incarnation_id, i.compute_node_id, n.name AS node
     FROM virtual_machine vm
     JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.ended_at IS NULL
@@ -147,7 +154,7 @@ export class VmRecovery implements OnModuleInit, OnModuleDestroy {
   private async move(transaction: EntityManager, id: VmId, lost: NodeSign, nodes: readonly NodeView[]): Promise<LostVm | undefined> {
     const vm = await lockLost(transaction, id, lost.id);
     if (vm === undefined) return undefined;
-    if (vm.has_volumes) return await tellStranded(transaction, vm, 'Its volumes are on that node.');
+    if (vm.bound !== null) return await tellStranded(transaction, vm, vm.bound);
     const { vcpus, memoryMib, diskGib, gpu } = vm.hardware;
     const result = place(
       nodes,
@@ -158,6 +165,7 @@ export class VmRecovery implements OnModuleInit, OnModuleDestroy {
     const [node] = result.placed as [ComputeNodeId];
     await lockNodes(transaction, [lost.id, node]);
     if (!(await isStillLost(transaction, lost))) return undefined;
+    await endSnapshot(transaction, vm);
     await relocate(transaction, vm, { node, placement: result.explanation, attempt: 1, status: 'CREATING', fromLostNode: true });
     const name = nodes.find((view) => view.id === node)!.name;
     this.logger.warn(`Node ${vm.node} is lost: VM ${vm.id} is started on node ${name} with an empty disk.`);
@@ -190,6 +198,12 @@ export class VmRecovery implements OnModuleInit, OnModuleDestroy {
 async function lockLost(transaction: EntityManager, id: VmId, node: ComputeNodeId): Promise<LostVm | undefined> {
   const [vm] = await transaction.query<LostVm[]>(LOCK, [id, node]);
   return vm;
+}
+
+/** On the new node it would be one of an empty disk. */
+async function endSnapshot(transaction: EntityManager, { id: vmId, generation, node }: LostVm): Promise<void> {
+  const fault = `Node ${node} was lost while it was being taken. Delete it, and try again.`;
+  await settleSnapshots(transaction, [{ vmId, generation, outcome: undefined, over: true, fault }]);
 }
 
 /** By a statement of its own: it sees what was committed while the locks were waited for. */
