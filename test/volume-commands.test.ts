@@ -1,12 +1,6 @@
 /** The client commands for volumes, and for VMs that boot from them, against a cloud. */
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { run as createVm } from '../src/cli/commands/vm-create.js';
-import { run as setCallback } from '../src/cli/commands/volume-callback.js';
-import { run as createVolume } from '../src/cli/commands/volume-create.js';
-import { run as growVolume } from '../src/cli/commands/volume-grow.js';
-import { run as listVolumes } from '../src/cli/commands/volume-list.js';
-import type { Run } from '../src/cli/commands/command.js';
-import { parseCommandLine } from '../src/cli/command-line.js';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { runCommand } from './support/baton-command.js';
 import { startCloud, type Cloud } from './support/cloud.js';
 import { VmClient } from './support/vm-client.js';
 import { VolumeClient } from './support/volume-client.js';
@@ -19,26 +13,7 @@ beforeAll(async () => {
 
 afterAll(() => cloud.stop());
 
-const COMMANDS: Readonly<Record<string, Run>> = {
-  'vm create': createVm,
-  'volume list': listVolumes,
-  'volume create': createVolume,
-  'volume grow': growVolume,
-  'volume callback': setCallback,
-};
-
-/** @returns what the command prints. */
-async function baton(...args: string[]): Promise<string> {
-  const { command, flags } = parseCommandLine(args);
-  const printed: string[] = [];
-  const write = jest.spyOn(process.stdout, 'write').mockImplementation((text) => printed.push(String(text)) > 0);
-  try {
-    await COMMANDS[command]!({ flags, environment: { BATON_URL: cloud.url, BATON_API_KEY: cloud.demo.key } });
-  } finally {
-    write.mockRestore();
-  }
-  return printed.join('');
-}
+const baton = async (...args: string[]): Promise<string> => (await runCommand(cloud, ...args)).text;
 
 describe('the commands for volumes', () => {
   it('create one, make it larger, say where it tells of its changes, and list it', async () => {

@@ -11,6 +11,17 @@ interface Named {
   readonly environment: { readonly name: string };
 }
 
+/** What the API has refused, in its own words. */
+export class ApiRefusal extends Error {
+  constructor(
+    message: string,
+    readonly httpStatus: number,
+  ) {
+    super(message);
+    this.name = 'ApiRefusal';
+  }
+}
+
 export class ApiClient {
   readonly url: string;
   private readonly key: string;
@@ -22,12 +33,12 @@ export class ApiClient {
     this.key = BATON_API_KEY;
   }
 
-  /** @throws Error with the API's own message. */
+  /** @throws ApiRefusal; Error where the API cannot be reached. */
   async get<Answer>(path: string): Promise<Answer> {
     return await this.call<Answer>('GET', path);
   }
 
-  /** @param body as JSON; a stream is sent as the file that it is. @throws Error with the API's own message. */
+  /** @param body as JSON; a stream is sent as the file that it is. @throws ApiRefusal; Error where the API cannot be reached. */
   async call<Answer>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: object | ReadableStream, length?: number): Promise<Answer> {
     const content =
       body instanceof ReadableStream
@@ -39,7 +50,7 @@ export class ApiClient {
       throw new Error(`${this.url} cannot be reached: ${(error.cause as Error | undefined)?.message ?? error.message}. Is BATON_URL right?`);
     });
     const json = (await answer.json().catch(() => ({ message: 'the answer is not JSON. Is BATON_URL right?' }))) as Answer & { message?: string };
-    if (!answer.ok) throw new Error(json.message ?? `The API answered ${answer.status}.`);
+    if (!answer.ok) throw new ApiRefusal(json.message ?? `The API answered ${answer.status}.`, answer.status);
     return json;
   }
 

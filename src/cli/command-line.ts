@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import type { Flags } from '../config/load.js';
 import { SETTINGS, type Role } from '../config/settings.js';
 import { GITOPS_COMMANDS } from './gitops-commands.js';
+import { SNAPSHOT_COMMANDS, VM_COMMANDS } from './vm-commands.js';
 
 export interface OwnFlag {
   readonly type: 'string' | 'boolean';
@@ -273,6 +274,8 @@ export const COMMANDS = {
     roles: [],
     flags: { duration: { type: 'string', value: '1h|2h|4h|6h|12h|1d|3d|7d|15d|30d', help: 'How far back. Default: 1h.' } },
   },
+  ...VM_COMMANDS,
+  ...SNAPSHOT_COMMANDS,
   ...GITOPS_COMMANDS,
 } as const satisfies Record<string, CommandDefinition>;
 

@@ -1,0 +1,67 @@
+/** Where each command is, loaded when it is asked for and not before. */
+import type { CommandName } from './command-line.js';
+import type { Run } from './commands/command.js';
+import type { VmActionName } from './commands/vm-action.js';
+
+export const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> = {
+  conductor: () => import('./commands/conductor.js'),
+  compute: () => import('./commands/compute.js'),
+  'all-in-one': () => import('./commands/all-in-one.js'),
+  migrate: () => import('./commands/migrate.js'),
+  seed: () => import('./commands/seed.js'),
+  'admin fsck': () => import('./commands/admin-fsck.js'),
+  'admin join-token': () => import('./commands/admin-join-token.js'),
+  'admin member': () => import('./commands/admin-member.js'),
+  'admin quota': () => import('./commands/admin-quota.js'),
+  'admin price': () => import('./commands/admin-price.js'),
+  'admin auto-recover': () => import('./commands/admin-auto-recover.js'),
+  'admin dead-letters': () => import('./commands/admin-dead-letters.js'),
+  'admin node drain': () => import('./commands/admin-node-drain.js'),
+  'admin node undrain': () => import('./commands/admin-node-undrain.js'),
+  'admin nodes': () => import('./commands/admin-nodes.js'),
+  'admin tasks': () => import('./commands/admin-tasks.js'),
+  'image list': () => import('./commands/image-list.js'),
+  'image show': () => import('./commands/image-show.js'),
+  'image add': () => import('./commands/image-add.js'),
+  'image upload': () => import('./commands/image-upload.js'),
+  'image delete': () => import('./commands/image-delete.js'),
+  'vm create': () => import('./commands/vm-create.js'),
+  'vm list': () => import('./commands/vm-list.js'),
+  'vm show': () => import('./commands/vm-show.js'),
+  'vm start': () => vmAction('start'),
+  'vm stop': () => vmAction('stop'),
+  'vm reboot': () => vmAction('reboot'),
+  'vm hibernate': () => vmAction('hibernate'),
+  'vm restore': () => vmAction('restore'),
+  'vm resize': () => vmAction('resize'),
+  'vm delete': () => vmAction('delete'),
+  'vm logs': () => import('./commands/vm-logs.js'),
+  'volume list': () => import('./commands/volume-list.js'),
+  'volume create': () => import('./commands/volume-create.js'),
+  'volume grow': () => import('./commands/volume-grow.js'),
+  'volume callback': () => import('./commands/volume-callback.js'),
+  'vm metrics': () => import('./commands/vm-metrics.js'),
+  'vm console': () => import('./commands/vm-console.js'),
+  'snapshot list': () => import('./commands/snapshot-list.js'),
+  'snapshot show': () => import('./commands/snapshot-show.js'),
+  'snapshot create': () => import('./commands/snapshot-create.js'),
+  'snapshot restore': () => import('./commands/snapshot-restore.js'),
+  'snapshot image': () => import('./commands/snapshot-image.js'),
+  'snapshot delete': () => import('./commands/snapshot-delete.js'),
+  apply: () => import('./commands/apply.js'),
+  'gitops add': async () => ({ run: (await import('./commands/gitops.js')).add }),
+  'gitops list': async () => ({ run: (await import('./commands/gitops.js')).list }),
+  'gitops show': async () => ({ run: (await import('./commands/gitops.js')).show }),
+  'gitops plan': async () => ({ run: (await import('./commands/gitops.js')).plan }),
+  'gitops diff': async () => ({ run: (await import('./commands/gitops.js')).diff }),
+  'gitops sync': async () => ({ run: (await import('./commands/gitops.js')).sync }),
+  'gitops pause': async () => ({ run: (await import('./commands/gitops.js')).pause }),
+  'gitops resume': async () => ({ run: (await import('./commands/gitops.js')).resume }),
+  'gitops rollback': async () => ({ run: (await import('./commands/gitops.js')).rollback }),
+  'gitops remove': async () => ({ run: (await import('./commands/gitops.js')).remove }),
+};
+
+async function vmAction(name: VmActionName): Promise<{ run: Run }> {
+  const { VM_ACTIONS } = await import('./commands/vm-action.js');
+  return { run: VM_ACTIONS[name] };
+}
