@@ -6,6 +6,7 @@ import { MOST_CONSOLE_BYTES, type ConsoleLogAnswer } from '../../protocol/consol
 import { Envelope } from '../http/envelope.js';
 import { MaxBytes } from '../http/max-bytes.js';
 import { storableText } from './console-text.js';
+import { IgnoresUnknownFields } from '../http/validation-pipe.js';
 
 export const MOST_LINES = 10_000;
 
@@ -43,6 +44,7 @@ export class GetInstanceLogsResponse extends Envelope {
 }
 
 /** The guest writes what it likes on its console: its bytes are made to fit before anything looks at them. */
+@IgnoresUnknownFields()
 export class ConsoleLogAnswerBody implements ConsoleLogAnswer {
   @IsInt()
   session: number;

@@ -29,6 +29,7 @@ import type { FailureCause, ObservedState, ReportBatch, VmReport } from '../../p
 import type { RemovedSnapshots, SnapshotOutcome } from '../../protocol/snapshot.js';
 import type { PreparedVolume, PreparedVolumes, RemovedVolumes } from '../../protocol/volume.js';
 import { IsPlainText } from '../http/plain-text.js';
+import { IgnoresUnknownFields } from '../http/validation-pipe.js';
 
 const MAX_INT = 2 ** 31 - 1;
 const MAX_REASON_LENGTH = 500;
@@ -73,6 +74,7 @@ class NodeCapacityBody implements NodeCapacity {
   gpus: GpuInventoryBody[];
 }
 
+@IgnoresUnknownFields()
 export class RegisterBody implements RegisterRequest {
   @Matches(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i, { message: 'name must be letters, digits and dashes, at most 63' })
   name: string;
@@ -117,6 +119,7 @@ class InventoryItemBody implements InventoryItem {
   state: InventoryItem['state'];
 }
 
+@IgnoresUnknownFields()
 export class HeartbeatBody implements Heartbeat {
   @IsInt()
   session: number;
@@ -203,6 +206,7 @@ class VmReportBody implements VmReport {
   cause?: FailureCause;
 }
 
+@IgnoresUnknownFields()
 export class RemovedVolumesBody implements RemovedVolumes {
   @IsInt()
   session: number;
@@ -213,6 +217,7 @@ export class RemovedVolumesBody implements RemovedVolumes {
   volumes: VolumeUuid[];
 }
 
+@IgnoresUnknownFields()
 export class RemovedSnapshotsBody implements RemovedSnapshots {
   @IsInt()
   session: number;
@@ -233,6 +238,7 @@ class PreparedVolumeBody implements PreparedVolume {
   fault?: string;
 }
 
+@IgnoresUnknownFields()
 export class PreparedVolumesBody implements PreparedVolumes {
   @IsInt()
   session: number;
@@ -292,6 +298,7 @@ class ImageNewsBody {
   retryable?: boolean;
 }
 
+@IgnoresUnknownFields()
 export class ImageNewsBatchBody implements ImageNewsBatch {
   @IsInt()
   session: number;
@@ -303,6 +310,7 @@ export class ImageNewsBatchBody implements ImageNewsBatch {
   news: (ImageNewsBody & ImageNews)[];
 }
 
+@IgnoresUnknownFields()
 export class ReportBatchBody implements ReportBatch {
   @IsInt()
   session: number;

@@ -2,42 +2,20 @@
  * The HTTP edge: Fastify under NestJS, one validation pipe, one error filter, one OpenAPI document. It knows no
  * feature; what it serves is the module it is given.
  */
-import { ValidationPipe, type LoggerService, type Type, type DynamicModule, type ValidationError } from '@nestjs/common';
+import type { LoggerService, Type, DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
-import { badRequest } from './api-error.js';
 import { ErrorFilter, sendError } from './error-filter.js';
 import { readFormBodies } from './form-body.js';
 import { readJsonBodies } from './json-body.js';
 import { streamBodies } from './streamed-body.js';
+import { BodyValidation } from './validation-pipe.js';
 
 /** Larger than the largest legitimate body: 64 KiB of user data as JSON, twenty labels and keys. */
 const BODY_LIMIT_BYTES = 1024 * 1024;
-
-function describe(errors: readonly ValidationError[], path = ''): string[] {
-  return errors.flatMap((error) => {
-    const name = path === '' ? error.property : `${path}.${error.property}`;
-    const own = Object.entries(error.constraints ?? {}).map(([rule, text]) => {
-      if (rule === 'whitelistValidation') return `${name} is not a known field`;
-      if (error.value === undefined) return `${name} is required`;
-      return text.replace(/^\S+/, (first) => (first === error.property ? name : first));
-    });
-    return [...own, ...describe(error.children ?? [], name)];
-  });
-}
-
-export const validationPipe = (): ValidationPipe =>
-  new ValidationPipe({
-    whitelist: true,
-    forbidNonWhitelisted: true,
-    forbidUnknownValues: true,
-    transform: true,
-    stopAtFirstError: true,
-    exceptionFactory: (errors) => badRequest(`${describe(errors).join('; ')}. See /docs for what is accepted.`),
-  });
 
 export async function createApp(
   module: Type | DynamicModule,
@@ -69,7 +47,7 @@ export async function createApp(
   readJsonBodies(fastify);
   readFormBodies(fastify);
   streamBodies(fastify);
-  app.useGlobalPipes(validationPipe());
+  app.useGlobalPipes(new BodyValidation());
   app.useGlobalFilters(new ErrorFilter());
   serveOpenApi(app);
   return app;

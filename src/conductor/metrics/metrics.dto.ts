@@ -7,6 +7,7 @@ import { MOST_SAMPLES, type SampleBatch, type VmSample } from '../../protocol/me
 import { apiTime } from '../http/envelope.js';
 import type { MetricRow } from './metrics.service.js';
 import { DURATIONS, type Duration } from './resolutions.js';
+import { IgnoresUnknownFields } from '../http/validation-pipe.js';
 
 export class MetricsQuery {
   @ApiPropertyOptional({ enum: Object.keys(DURATIONS), description: 'How far back. Default: 1h.' })
@@ -128,6 +129,7 @@ class VmSampleBody implements VmSample {
   networkOutBytes: number;
 }
 
+@IgnoresUnknownFields()
 export class SampleBatchBody implements SampleBatch {
   @IsInt()
   session: number;
