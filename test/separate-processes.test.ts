@@ -3,6 +3,7 @@
  */
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { connect } from 'amqplib';
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { DataSource } from 'typeorm';
@@ -24,7 +25,7 @@ import { startRabbitMq, type RabbitMqServer } from './support/rabbitmq.js';
 import { scratchFolder } from './support/scratch.js';
 import { freshDatabase } from './support/servers.js';
 
-jest.setTimeout(180_000);
+jest.setTimeout(240_000);
 
 interface Instance {
   readonly id: number;
@@ -47,7 +48,8 @@ describe('a cloud of separate processes', () => {
     await seed(database, TEST_SEED);
     folder = await scratchFolder('nodes');
     // Both at once: whoever comes first migrates, the other waits.
-    conductors = await Promise.all([startConductorProcess(servers), startConductorProcess(servers)]);
+    const env = { BATON_TASK_DEADLINE_SECONDS: '5' };
+    conductors = await Promise.all([startConductorProcess(servers, env), startConductorProcess(servers, env)]);
     workers = await Promise.all(
       ['node-a', 'node-b'].map((name) =>
         startComputeProcess(servers, {
@@ -55,7 +57,7 @@ describe('a cloud of separate processes', () => {
           // The second conductor is killed further down; a real fleet reaches whichever lives by a load balancer.
           conductorUrl: conductors[0]!.url,
           stateFolder: join(folder, name),
-          env: { BATON_SIMULATED_BOOT_MS: '300' },
+          env: { BATON_SIMULATED_BOOT_MS: '300', BATON_SIMULATED_CAPACITY: '300:262144:4000' },
         }),
       ),
     );
@@ -86,11 +88,11 @@ describe('a cloud of separate processes', () => {
   const create = async (conductor: number, body: object): Promise<Instance[]> =>
     (await call<{ instances: Instance[] }>(conductor, 'POST', '', { ...TEST_VM, ...body })).instances;
 
-  const untilAllActive = (count: number): Promise<void> =>
+  const untilAllActive = (count: number, patienceMs = 60_000): Promise<void> =>
     eventually(async () => {
       const vms = await list();
       expect(vms.map((vm) => vm.status)).toEqual(Array<string>(count).fill('ACTIVE'));
-    }, 60_000);
+    }, patienceMs);
 
   const untilUp = (names: string[]): Promise<void> =>
     eventually(async () => {
@@ -147,6 +149,22 @@ describe('a cloud of separate processes', () => {
     await rabbitMq.start();
     await untilAllActive(3);
     await Promise.all(vms.map((vm) => call(1, 'DELETE', `/demo/${vm.name}`)));
+    await untilGone();
+    expect(await fsck(database)).toEqual([]);
+  });
+
+  it('brings 500 VMs to ACTIVE though all queues are deleted meanwhile and the broker is restarted', async () => {
+    const creating = Promise.all(Array.from({ length: 25 }, (_, index) => create(index % 2, { name: `many-${index}`, count: 20, labels: ['many'] })));
+    await eventually(async () => expect((await list()).some((vm) => vm.status === 'ACTIVE')).toBe(true), 30_000);
+    const admin = await connect(rabbitMq.url);
+    const channel = await admin.createChannel();
+    for (const queue of ['node-a', 'node-b']) await channel.deleteQueue(queue);
+    await admin.close();
+    await rabbitMq.restart();
+    await creating;
+    await untilAllActive(500, 120_000);
+
+    await call(0, 'DELETE', '/demo/labels/many');
     await untilGone();
     expect(await fsck(database)).toEqual([]);
   });
