@@ -55,6 +55,16 @@ describe('a creation with a field that is none of the user’s', () => {
   });
 });
 
+describe('a creation with a list where one thing belongs', () => {
+  it.each(['flavor', 'profile'])('is refused: %s', async (field) => {
+    for (const list of [[], [{}], [[]]]) expectRefusal(await vms.post({ flavor_name: undefined, [field]: list }), 400);
+  });
+
+  it('is refused within a list: security_rules', async () => {
+    expectRefusal(await vms.post({ security_rules: [[]] }), 400);
+  });
+});
+
 describe('a creation with a value out of bounds', () => {
   const long = (length: number): string => 'x'.repeat(length);
   it.each<[string, object]>([

@@ -1,5 +1,5 @@
 /** The protocol's messages, as validated on arrival: a worker is trusted no further than its own node. */
-import { Transform, Type } from 'class-transformer';
+import { Transform } from 'class-transformer';
 import {
   ArrayMaxSize,
   IsBoolean,
@@ -14,7 +14,6 @@ import {
   MaxLength,
   Min,
   ValidateIf,
-  ValidateNested,
 } from 'class-validator';
 import type { ImageId, IncarnationId, SnapshotUuid, TaskId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { ImageNews, ImageNewsBatch } from '../../protocol/image.js';
@@ -28,6 +27,7 @@ import type {
 import type { FailureCause, ObservedState, ReportBatch, VmReport } from '../../protocol/report.js';
 import type { RemovedSnapshots, SnapshotOutcome } from '../../protocol/snapshot.js';
 import type { PreparedVolume, PreparedVolumes, RemovedVolumes } from '../../protocol/volume.js';
+import { IsListOfNested, IsNested } from '../http/nested.js';
 import { IsPlainText } from '../http/plain-text.js';
 import { IgnoresUnknownFields } from '../http/validation-pipe.js';
 
@@ -67,10 +67,8 @@ class NodeCapacityBody implements NodeCapacity {
   @Max(MAX_INT)
   diskGib: number;
 
-  @IsArray()
   @ArrayMaxSize(64)
-  @ValidateNested({ each: true })
-  @Type(() => GpuInventoryBody)
+  @IsListOfNested(() => GpuInventoryBody)
   gpus: GpuInventoryBody[];
 }
 
@@ -97,8 +95,7 @@ export class RegisterBody implements RegisterRequest {
   @Max(MAX_INT)
   protocolVersion: number;
 
-  @ValidateNested()
-  @Type(() => NodeCapacityBody)
+  @IsNested(() => NodeCapacityBody)
   capacity: NodeCapacityBody;
 
   @IsOptional()
@@ -129,10 +126,8 @@ export class HeartbeatBody implements Heartbeat {
   inventoryDigest: string;
 
   @IsOptional()
-  @IsArray()
   @ArrayMaxSize(10_000)
-  @ValidateNested({ each: true })
-  @Type(() => InventoryItemBody)
+  @IsListOfNested(() => InventoryItemBody)
   inventory?: InventoryItemBody[];
 
   @IsOptional()
@@ -192,8 +187,7 @@ class VmReportBody implements VmReport {
   volumes?: VolumeUuid[];
 
   @IsOptional()
-  @ValidateNested()
-  @Type(() => SnapshotOutcomeBody)
+  @IsNested(() => SnapshotOutcomeBody)
   snapshot?: SnapshotOutcome;
 
   @IsOptional()
@@ -243,10 +237,8 @@ export class PreparedVolumesBody implements PreparedVolumes {
   @IsInt()
   session: number;
 
-  @IsArray()
   @ArrayMaxSize(100)
-  @ValidateNested({ each: true })
-  @Type(() => PreparedVolumeBody)
+  @IsListOfNested(() => PreparedVolumeBody)
   volumes: PreparedVolumeBody[];
 }
 
@@ -303,10 +295,8 @@ export class ImageNewsBatchBody implements ImageNewsBatch {
   @IsInt()
   session: number;
 
-  @IsArray()
   @ArrayMaxSize(100)
-  @ValidateNested({ each: true })
-  @Type(() => ImageNewsBody)
+  @IsListOfNested(() => ImageNewsBody)
   news: (ImageNewsBody & ImageNews)[];
 }
 
@@ -315,9 +305,7 @@ export class ReportBatchBody implements ReportBatch {
   @IsInt()
   session: number;
 
-  @IsArray()
   @ArrayMaxSize(500)
-  @ValidateNested({ each: true })
-  @Type(() => VmReportBody)
+  @IsListOfNested(() => VmReportBody)
   reports: VmReportBody[];
 }

@@ -1,10 +1,10 @@
 /** What goes in and comes out of `/v1/core/virtual-machines/{vm_id}/metrics`, and what a node tells. */
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
-import { ArrayMaxSize, IsArray, IsIn, IsInt, IsOptional, IsUUID, Max, Min, ValidateNested } from 'class-validator';
+import { ArrayMaxSize, IsIn, IsInt, IsOptional, IsUUID, Max, Min } from 'class-validator';
 import type { IncarnationId, VmUuid } from '../../protocol/ids.js';
 import { MOST_SAMPLES, type SampleBatch, type VmSample } from '../../protocol/metrics.js';
 import { apiTime } from '../http/envelope.js';
+import { IsListOfNested } from '../http/nested.js';
 import type { MetricRow } from './metrics.service.js';
 import { DURATIONS, type Duration } from './resolutions.js';
 import { IgnoresUnknownFields } from '../http/validation-pipe.js';
@@ -139,9 +139,7 @@ export class SampleBatchBody implements SampleBatch {
   @Max(MAX_INT)
   batch: number;
 
-  @IsArray()
   @ArrayMaxSize(MOST_SAMPLES)
-  @ValidateNested({ each: true })
-  @Type(() => VmSampleBody)
+  @IsListOfNested(() => VmSampleBody)
   samples: VmSampleBody[];
 }

@@ -15,9 +15,9 @@ import {
   Max,
   MaxLength,
   Min,
-  ValidateNested,
 } from 'class-validator';
 import { MaxBytes } from '../http/max-bytes.js';
+import { IsListOfNested, IsNested } from '../http/nested.js';
 import { SearchQuery } from '../http/page-query.js';
 import { IsQueryBoolean } from '../http/query-boolean.js';
 import { ProfileObjectFields } from '../profiles/profile.requests.js';
@@ -91,8 +91,7 @@ export class CreateInstancesPayload {
 
   @ApiPropertyOptional({ type: FlavorObjectFields, description: 'A size made to measure, in place of flavor_name.' })
   @IsOptional()
-  @ValidateNested()
-  @Type(() => FlavorObjectFields)
+  @IsNested(() => FlavorObjectFields)
   flavor?: FlavorObjectFields | null;
 
   @ApiPropertyOptional({ description: 'Needed unless volume_name is given.' })
@@ -152,8 +151,7 @@ export class CreateInstancesPayload {
 
   @ApiPropertyOptional({ description: 'Keeps this request as a profile too, under this name.' })
   @IsOptional()
-  @ValidateNested()
-  @Type(() => ProfileObjectFields)
+  @IsNested(() => ProfileObjectFields)
   profile?: ProfileObjectFields;
 
   @ApiPropertyOptional({ default: false })
@@ -178,10 +176,8 @@ export class CreateInstancesPayload {
 
   @ApiPropertyOptional({ type: [CreateSecurityRulePayload], maxItems: 50, description: 'Beside those that every VM has.' })
   @IsOptional()
-  @IsArray()
   @ArrayMaxSize(50)
-  @ValidateNested({ each: true })
-  @Type(() => CreateSecurityRulePayload)
+  @IsListOfNested(() => CreateSecurityRulePayload)
   security_rules?: CreateSecurityRulePayload[];
 }
 
