@@ -1,5 +1,7 @@
 /** Screens and serial consoles: over real websockets, through any of several conductors, and the attacks on them. */
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { request as httpRequest } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { WebSocket } from 'ws';
 import { NodeKeyFile } from '../src/compute/uplink/node-key.js';
 import { fsck } from '../src/conductor/admin/fsck.js';
@@ -343,6 +345,7 @@ describe("a worker's websocket", () => {
   it('elsewhere is refused', async () => {
     expect(await dial('/v1/core/virtual-machines')).toBe(404);
     expect(await dial('/')).toBe(404);
+    for (const path of ['//', '///', '//host:99999/', '//[/']) expect(await dial(path)).toBe(404);
   });
 
   it('comes again after its conductor closed it, and the ticket is good still', async () => {
@@ -355,5 +358,29 @@ describe("a worker's websocket", () => {
     const viewer = await eventually(() => Viewer.opened(cloud.url, ticket));
     await viewer.says('RFB');
     viewer.socket.close();
+  });
+});
+
+describe('a request that would rather go on in another protocol', () => {
+  // As Java's HttpClient asks, unless it is told not to.
+  const upgrade = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAAQAAAAA' };
+  const asked = (method: string, path: string, body = ''): Promise<{ status: number; body: Json }> =>
+    new Promise((resolve, reject) => {
+      const headers = { ...upgrade, api_key: cloud.demo.key, ...(body && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }) };
+      const request = httpRequest(cloud.url + path, { method, headers }, (response) => {
+        text(response).then((answer) => resolve({ status: response.statusCode!, body: JSON.parse(answer) as Json }), reject);
+      });
+      request.on('error', reject).end(body);
+    });
+
+  it('is answered in this one', async () => {
+    const { status, body } = await asked('GET', '/v1/core/regions');
+    expect({ status, body }).toMatchObject({ status: 200, body: { status: true } });
+  });
+
+  it('is read to its end', async () => {
+    const name = `n${'x'.repeat(40)}`;
+    const { status, body } = await asked('POST', '/v1/core/environments', JSON.stringify({ name, region: (await cloud.request('GET', '/v1/core/regions')).body.regions[0].name }));
+    expect({ status, body }).toMatchObject({ status: 200, body: { environment: { name } } });
   });
 });

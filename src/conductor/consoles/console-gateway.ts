@@ -20,6 +20,7 @@ import { NodeKeyStrategy } from '../fleet/node-key.strategy.js';
 import { refuseOldSession } from '../fleet/node-session.js';
 import { ApiError, notFound } from '../http/api-error.js';
 import { toApiError } from '../http/error-filter.js';
+import { serveWithoutUpgrade } from '../http/ignored-upgrade.js';
 import { ResourceId } from '../http/resource-id.js';
 import { keyIn } from '../identity/api-key.strategy.js';
 import { ConsoleBridge } from './console-bridge.js';
@@ -62,6 +63,7 @@ export class ConsoleGateway implements OnApplicationBootstrap, OnModuleDestroy {
 
   onApplicationBootstrap(): void {
     this.server().on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (request.headers.upgrade?.toLowerCase() !== 'websocket') return serveWithoutUpgrade(this.server(), request, socket, head);
       socket.on('error', () => socket.destroy());
       this.upgrade(request, socket, head).catch((error: unknown) => refuse(socket, this.explained(error)));
     });
@@ -85,11 +87,11 @@ export class ConsoleGateway implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://conductor');
-    const worker = WORKER_PATH.exec(url.pathname);
+    const [path = '', query] = (request.url ?? '').split('?', 2);
+    const worker = WORKER_PATH.exec(path);
     if (this.stopping) throw new ApiError(503, 'The conductor is shutting down. Try again.', undefined, 1);
-    if (worker !== null) return this.acceptWorker(request, socket, head, worker[1]!, url.searchParams);
-    if (url.pathname === VIEWER_PATH) return this.acceptViewer(request, socket, head);
+    if (worker !== null) return this.acceptWorker(request, socket, head, worker[1]!, new URLSearchParams(query));
+    if (path === VIEWER_PATH) return this.acceptViewer(request, socket, head);
     throw notFound('This websocket');
   }
 
