@@ -318,8 +318,23 @@ describe('a snapshot that is restored', () => {
     const vm = await vms.active({ name: 'idem' });
     const { id } = await taken(vm, 'idem-1');
     const restore = () => send('POST', `snapshots/${id}/restore`, { new_vm_name: 'idem-copy' }, { api_key: cloud.demo.key, 'idempotency-key': 'once' });
-    const [first, second] = [await restore(), await restore()];
-    expect([first.status, second.status]).toEqual([200, 200]);
+    const answers = [await restore(), ...(await Promise.all([restore(), restore()]))];
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(new Set(answers.map(({ body }) => body.instance.id)).size).toBe(1);
+    const { snapshot_events: events } = (await send('GET', `snapshots/${id}/events`)).body;
+    expect(events.filter(({ reason }: Json) => reason === 'SnapshotRestoreRequest')).toHaveLength(1);
+  });
+
+  it('answers a repeated request alike after the snapshot was deleted', async () => {
+    const vm = await vms.active({ name: 'late' });
+    const { id } = await taken(vm, 'late-1');
+    const restore = () => send('POST', `snapshots/${id}/restore`, { new_vm_name: 'late-copy' }, { api_key: cloud.demo.key, 'idempotency-key': 'late' });
+    const first = await restore();
+    await vms.reaches(first.body.instance.id, 'ACTIVE');
+    await send('DELETE', `snapshots/${id}`);
+    await gone(id);
+    const second = await restore();
+    expect(second.status).toBe(200);
     expect(second.body.instance.id).toBe(first.body.instance.id);
   });
 

@@ -1,6 +1,7 @@
 /**
  * What the world learns of a snapshot: an event, which is among those of the VM too, and one webhook where the VM has a
- * `callback_url`. Written in the transaction of the change.
+ * `callback_url`. Written in the transaction of the change. That it is restored is told where that VM is made, by
+ * `vm-insertion.ts`.
  *
  * The webhook is one of the VM, in the form that receivers know, with the snapshot beside it: a receiver that looks at
  * `resource` and `data` alone learns that its VM is what it is.
@@ -15,7 +16,6 @@ const NEWS = {
   requested: { reason: 'SnapshotCreateRequest', operation: 'createSnapshot', message: 'A snapshot was requested.' },
   created: { reason: 'SnapshotCreateSuccess', operation: 'createSnapshot', message: 'The snapshot is complete.' },
   failed: { reason: 'SnapshotCreateFailed', operation: 'createSnapshot', message: 'The snapshot could not be taken.' },
-  restored: { reason: 'SnapshotRestoreRequest', operation: undefined, message: 'A virtual machine is being made of the snapshot.' },
   imaged: { reason: 'SnapshotImageCreateSuccess', operation: undefined, message: 'An image was made of the snapshot.' },
   removing: { reason: 'SnapshotDeleteRequest', operation: 'deleteSnapshot', message: 'Deletion was requested.' },
   removed: { reason: 'SnapshotDeleteSuccess', operation: 'deleteSnapshot', message: 'The snapshot is gone.' },

@@ -9,13 +9,12 @@ import { DataSource } from 'typeorm';
 import type { ComputeNodeId, IncarnationId, OrganizationId, SnapshotUuid, VmId } from '../../protocol/ids.js';
 import type { ImageSpec } from '../../protocol/task.js';
 import { badRequest, notFound } from '../http/api-error.js';
-import type { IdempotentRequest } from '../idempotency/idempotency.js';
+import { Idempotency, type IdempotentRequest } from '../idempotency/idempotency.js';
 import type { Principal } from '../identity/principal.js';
 import { freeAddresses } from '../networks/fixed-addresses.js';
 import { VmCreation } from '../virtual-machines/vm-creation.js';
 import type { KeyFacts, ResolvedRequest } from '../virtual-machines/vm-request.js';
-import type { InstanceFields } from '../virtual-machines/vm.responses.js';
-import { writeSnapshotNews } from './snapshot-news.js';
+import type { CreateInstancesResponse, InstanceFields } from '../virtual-machines/vm.responses.js';
 import { statusOf, type SnapshotState } from './snapshot-status.js';
 import { SNAPSHOT } from './snapshots.service.js';
 
@@ -59,10 +58,14 @@ export class SnapshotRestoring {
   constructor(
     private readonly dataSource: DataSource,
     private readonly creation: VmCreation,
+    private readonly idempotency: Idempotency,
   ) {}
 
   /** @throws ApiError 404; 400 when it is not complete; and what a creation throws. */
   async restore(principal: Principal, id: number, name: string, idempotent?: IdempotentRequest): Promise<InstanceFields> {
+    // The snapshot of a restoration that was answered may be gone by now.
+    const first = idempotent && (await this.idempotency.firstAnswer<CreateInstancesResponse>(principal.organizationId, idempotent));
+    if (first !== undefined) return first.instances[0]!;
     const source = await this.source(principal.organizationId, id);
     const payload = {
       name,
@@ -72,11 +75,6 @@ export class SnapshotRestoring {
     };
     const resolve = async (): Promise<ResolvedRequest> => this.resolved(await this.source(principal.organizationId, id), name);
     const { instances } = await this.creation.createResolved(principal, payload, resolve, idempotent);
-    await this.dataSource.transaction((transaction) =>
-      writeSnapshotNews(transaction, [
-        { snapshotId: id, news: 'restored', message: `The virtual machine ${name} is being made of it.`, userId: principal.userId },
-      ]),
-    );
     return instances[0]!;
   }
 
@@ -102,7 +100,7 @@ export class SnapshotRestoring {
         id: source.image.id,
         name: image,
         files: { ...files, disk: { snapshot: source.uuid, format: 'qcow2' } },
-        snapshot: { id: source.id, node: source.node },
+        snapshot: { id: source.id, node: source.node, restored: true },
       },
       bootVolume: null,
       keys: source.keys,

@@ -338,7 +338,7 @@ function assemble(
       userId: principal.userId,
       flavorId: flavor.id,
       imageId: image.id,
-      snapshotId: image.snapshot?.id ?? null,
+      snapshot: image.snapshot,
       userData: payload.user_data ?? null,
       callbackUrl,
       portRandomization: payload.enable_port_randomization ?? true,

@@ -55,8 +55,8 @@ export interface VmInsertion {
   readonly userId: UserId;
   readonly flavorId: number;
   readonly imageId: number;
-  /** That the VMs' disks are made of. */
-  readonly snapshotId: number | null;
+  /** That the VMs' disks are made of; `restored` when by its own name, not by that of an image. */
+  readonly snapshot: { readonly id: number; readonly restored?: true } | null;
   readonly userData: string | null;
   readonly callbackUrl: string | null;
   readonly portRandomization: boolean;
@@ -109,7 +109,7 @@ const INSERT = new PreparedStatement(
       v(id int, uuid uuid, organization_id int, environment_id int, user_id int, name text, flavor_id int, image_id int,
         user_data text, callback_url text, port_randomization boolean, created_at timestamptz, incarnation_id int, node int,
         vcpus int, memory_mib int, disk_gib int, gpu_model text, gpu_count int, placement jsonb, task_id uuid, hardware jsonb,
-        fixed_ip inet, floating_ip_id int, callback_body text, keys json, labels json, rules json)
+        fixed_ip inet, floating_ip_id int, callback_body text, keys json, labels json, rules json, restored_snapshot_id int)
      WHERE judged.granted
   ), inserted_vm AS (
     INSERT INTO virtual_machine (id, uuid, organization_id, environment_id, user_id, name, flavor_id, image_id, user_data,
@@ -138,6 +138,11 @@ const INSERT = new PreparedStatement(
   ), inserted_event AS (
     INSERT INTO event (organization_id, virtual_machine_id, user_id, time, reason, object, message)
     SELECT organization_id, id, user_id, created_at, 'InstanceCreationRequest', name, 'Creation was requested.' FROM vm
+  ), inserted_snapshot_event AS (
+    INSERT INTO event (organization_id, virtual_machine_id, snapshot_id, user_id, time, reason, object, message)
+    SELECT s.organization_id, s.virtual_machine_id, s.id, vm.user_id, vm.created_at, 'SnapshotRestoreRequest', s.name,
+           format('The virtual machine %s is being made of it.', vm.name)
+      FROM vm JOIN snapshot s ON s.id = vm.restored_snapshot_id
   ), inserted_callback AS (
     INSERT INTO callback_delivery (id, organization_id, virtual_machine_id, url, body)
     SELECT gen_random_uuid(), organization_id, id, callback_url, callback_body FROM vm WHERE callback_body IS NOT NULL
@@ -181,7 +186,7 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
     [...new Set(insertions.map(({ environmentId }) => environmentId))],
     JSON.stringify(profiles),
     // Against a snapshot that is deleted at this very moment.
-    [...new Set(insertions.flatMap(({ snapshotId }) => snapshotId ?? []))],
+    [...new Set(insertions.flatMap(({ snapshot }) => snapshot?.id ?? []))],
   ]);
 }
 
@@ -211,6 +216,7 @@ function rows(insertion: VmInsertion): object[] {
     keys: insertion.keys,
     labels: insertion.labels,
     rules: insertion.rules,
+    restored_snapshot_id: insertion.snapshot?.restored ? insertion.snapshot.id : null,
   }));
 }
 

@@ -37,6 +37,8 @@ export interface BootVolumeFacts {
 export interface SnapshotFacts {
   readonly id: number;
   readonly node: ComputeNodeId;
+  /** It is named itself, and not the image that was made of it. */
+  readonly restored?: true;
 }
 
 /** A creation request with every name resolved. */
