@@ -92,6 +92,13 @@ describe('the usage of a VM', () => {
     expect(metrics.price_per_hour).toBe(0);
   });
 
+  it('is counted on every page alike, also on one beyond the last', async () => {
+    await vms.active({ name: 'counted' });
+    const [first, beyond] = [await get('/usage?page=1&per_page=1'), await get('/usage?page=900&per_page=1')];
+    expect(first.body.count).toBeGreaterThan(0);
+    expect(beyond.body).toMatchObject({ count: first.body.count, usage: [] });
+  });
+
   it('stays after the VM is deleted, and grows no more', async () => {
     const { id } = await vms.active({ name: 'short-lived' });
     await hoursAgo(1);

@@ -56,11 +56,18 @@ const DELETED: Readonly<Record<ResourceKind, string>> = {
   volume: 'coalesce(r.removal_requested_at, r.deleted_at)',
 };
 
-const select = (kind: ResourceKind): string => `
-  SELECT r.id, r.name, e.name AS environment, ${STATUS[kind]} AS status, r.created_at, ${DELETED[kind]} AS deleted_at,
-         count(*) OVER ()::int AS total
+const from = (kind: ResourceKind): string => `
     FROM ${TABLE[kind]} r JOIN environment e ON e.id = r.environment_id
    WHERE r.organization_id = $1`;
+
+const select = (kind: ResourceKind): string => `
+  SELECT r.id, r.name, e.name AS environment, ${STATUS[kind]} AS status, r.created_at, ${DELETED[kind]} AS deleted_at
+  ${from(kind)}`;
+
+const matching = (kind: ResourceKind): string => `
+     AND r.created_at < $2 AND (${DELETED[kind]} IS NULL OR ${DELETED[kind]} > $3)
+     AND ($4::text IS NULL OR r.name ILIKE $4) AND ($5::text IS NULL OR e.name = $5)
+     AND ($6::boolean IS NULL OR (${DELETED[kind]} IS NOT NULL) = $6)`;
 
 export interface ResourceFilter {
   readonly window: Window;
@@ -77,8 +84,6 @@ export interface PricedPart {
   readonly amount: number;
 }
 
-type CountedRow = UsedResource & { readonly total: number };
-
 @Injectable()
 export class UsageService {
   constructor(private readonly dataSource: DataSource) {}
@@ -86,29 +91,32 @@ export class UsageService {
   /** Those that existed in the window, oldest first, whether or not they used anything. */
   async list(organizationId: OrganizationId, kind: ResourceKind, filter: ResourceFilter): Promise<UsagePage> {
     const { window, search, environment, deleted, page } = filter;
-    const rows = await this.dataSource.query<CountedRow[]>(
-      `${select(kind)} AND r.created_at < $2 AND (${DELETED[kind]} IS NULL OR ${DELETED[kind]} > $3)
-         AND ($4::text IS NULL OR r.name ILIKE $4) AND ($5::text IS NULL OR e.name = $5)
-         AND ($6::boolean IS NULL OR (${DELETED[kind]} IS NOT NULL) = $6)
-       ORDER BY r.id LIMIT $7 OFFSET $8`,
-      [
-        organizationId,
-        window.until,
-        window.since,
-        search === undefined ? null : containing(search),
-        environment ?? null,
-        deleted ?? null,
-        page?.pageSize ?? null,
-        page === undefined ? 0 : (page.page - 1) * page.pageSize,
-      ],
-    );
+    const filters = [
+      organizationId,
+      window.until,
+      window.since,
+      search === undefined ? null : containing(search),
+      environment ?? null,
+      deleted ?? null,
+    ];
+    const rows = await this.dataSource.query<UsedResource[]>(`${select(kind)} ${matching(kind)} ORDER BY r.id LIMIT $7 OFFSET $8`, [
+      ...filters,
+      page?.pageSize ?? null,
+      page === undefined ? 0 : (page.page - 1) * page.pageSize,
+    ]);
+    const count = page === undefined ? rows.length : await this.count(kind, filters);
     const resourceIds = rows.map(({ id }) => id);
     const charges = await chargesOf(this.dataSource, organizationId, [window], { kinds: PARTS[kind], resourceIds });
     const byResource = grouped(charges, ({ resource_id }) => resource_id);
     return {
-      count: rows[0]?.total ?? 0,
+      count,
       usage: rows.map((resource) => ({ resource, charges: byResource.get(resource.id) ?? [] })),
     };
+  }
+
+  private async count(kind: ResourceKind, filters: readonly unknown[]): Promise<number> {
+    const [row] = await this.dataSource.query<[{ count: number }]>(`SELECT count(*)::int AS count ${from(kind)} ${matching(kind)}`, [...filters]);
+    return row.count;
   }
 
   /** @throws ApiError 404 for what never was the organization's. */
