@@ -1,6 +1,7 @@
 /** Snapshots: their life in the API, and with virtual machines on simulated nodes. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { fsck } from '../src/conductor/admin/fsck.js';
+import { setQuota, type Limits } from '../src/conductor/quotas/set-quota.js';
 import { startCloud, type Answer, type Cloud, type Json } from './support/cloud.js';
 import type { CloudNode } from './support/cloud-node.js';
 import { eventually } from './support/eventually.js';
@@ -179,6 +180,33 @@ describe('a snapshot', () => {
     expect(await diskUsed()).toBe(before);
   }, 60_000);
 
+  it('counts in the quota of its organization until its file is gone', async () => {
+    const limit = (limits: Limits) => setQuota(cloud.database, 'demo', limits);
+    const used = async (kind: string) => (await limit({}))!.find((line) => line.kind === kind)!.used;
+    const vm = await vms.active({ name: 'counted', labels: ['counted'] });
+    const [count, gib] = [await used('snapshots'), await used('snapshot_gib')];
+    const { id } = await taken(vm, 'counted-1');
+    expect(await used('snapshots')).toBe(count + 1);
+    expect(await used('snapshot_gib')).toBe(gib + 1);
+
+    await limit({ snapshots: count + 1 });
+    const one = await ask(vm, 'counted-2');
+    expect(refusal(one)).toEqual({ status: 403, reason: 'quota_exceeded' });
+    expect(one.body.message).toContain(`of ${count + 1} snapshots, ${count + 1} are used and 1 more were asked for`);
+    const { body: labelled } = await send('POST', 'virtual-machines/demo/labels/counted/snapshots', { name: 'counted-3', description: '' });
+    expect(labelled.instances).toMatchObject([{ accepted: false, message: one.body.message }]);
+    expect((await shown(id)).status).toBe('SUCCESS');
+    expect((await vms.get(`/${vm.id}`)).body.instance.status).toBe('ACTIVE');
+    await limit({ snapshots: null, snapshot_gib: gib + 1 });
+    expect(refusal(await ask(vm, 'counted-4'))).toEqual({ status: 403, reason: 'quota_exceeded' });
+
+    await send('DELETE', `snapshots/${id}`);
+    await gone(id);
+    expect(await used('snapshots')).toBe(count);
+    await taken(vm, 'counted-5');
+    await limit({ snapshot_gib: null });
+  }, 30_000);
+
   it('is refused where its node has no room for the copy', async () => {
     const vm = await vms.active({ name: 'cramped' });
     await cloud.database.query(`UPDATE compute_node SET disk_gib_total = disk_gib_used WHERE name = 'node-1'`);
@@ -326,9 +354,9 @@ describe('a snapshot that is restored', () => {
   });
 
   it('answers a repeated request alike after the snapshot was deleted', async () => {
-    const vm = await vms.active({ name: 'late' });
-    const { id } = await taken(vm, 'late-1');
-    const restore = () => send('POST', `snapshots/${id}/restore`, { new_vm_name: 'late-copy' }, { api_key: cloud.demo.key, 'idempotency-key': 'late' });
+    const vm = await vms.active({ name: 'repeated' });
+    const { id } = await taken(vm, 'repeated-1');
+    const restore = () => send('POST', `snapshots/${id}/restore`, { new_vm_name: 'repeated-copy' }, { api_key: cloud.demo.key, 'idempotency-key': 'repeated' });
     const first = await restore();
     await vms.reaches(first.body.instance.id, 'ACTIVE');
     await send('DELETE', `snapshots/${id}`);

@@ -122,6 +122,8 @@ export const COMMANDS = {
       volumes: { type: 'string', value: 'N|unlimited', help: 'Volumes.' },
       'volume-gib': { type: 'string', value: 'N|unlimited', help: 'GiB of volumes.' },
       'floating-ips': { type: 'string', value: 'N|unlimited', help: 'Floating IPs that VMs hold.' },
+      snapshots: { type: 'string', value: 'N|unlimited', help: 'Snapshots.' },
+      'snapshot-gib': { type: 'string', value: 'N|unlimited', help: 'GiB that snapshots take.' },
     },
   },
   'admin price': {

@@ -20,6 +20,8 @@ export const run: Run = async (invocation) => {
     volumes: limit(invocation.flags, 'volumes'),
     volume_gib: limit(invocation.flags, 'volume-gib'),
     floating_ips: limit(invocation.flags, 'floating-ips'),
+    snapshots: limit(invocation.flags, 'snapshots'),
+    snapshot_gib: limit(invocation.flags, 'snapshot-gib'),
   };
   const quota = await withDatabase(invocation, (dataSource) => setQuota(dataSource, organization, limits));
   if (quota === undefined) throw new UsageError(`There is no organization '${organization}'.`);

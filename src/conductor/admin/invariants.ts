@@ -56,7 +56,9 @@ const QUOTA_SUMS = `
          (SELECT count(*)::int FROM volume v WHERE v.organization_id = o.id AND v.deleted_at IS NULL) AS volumes,
          (SELECT coalesce(sum(v.size_gib), 0)::int FROM volume v WHERE v.organization_id = o.id AND v.deleted_at IS NULL) AS volume_gib,
          (SELECT count(*)::int FROM floating_ip f JOIN virtual_machine h ON h.id = f.virtual_machine_id
-           WHERE h.organization_id = o.id) AS floating_ips
+           WHERE h.organization_id = o.id) AS floating_ips,
+         (SELECT count(*)::int FROM snapshot s WHERE s.organization_id = o.id AND s.deleted_at IS NULL) AS snapshots,
+         (SELECT coalesce(sum(s.claimed_gib), 0)::int FROM snapshot s WHERE s.organization_id = o.id AND s.deleted_at IS NULL) AS snapshot_gib
     FROM organization o LEFT JOIN virtual_machine vm ON vm.organization_id = o.id
     LEFT JOIN incarnation i ON i.virtual_machine_id = vm.id AND i.claimed
    GROUP BY o.id`;
@@ -112,7 +114,7 @@ export const INVARIANTS: readonly Invariant[] = [
   },
   {
     name: 'quota-usage-adds-up',
-    advice: 'What an organization counts as used differs from what its VMs claim, its volumes and its floating IPs. --repair counts anew.',
+    advice: 'What an organization counts as used differs from what its VMs claim, its volumes, its snapshots and its floating IPs. --repair counts anew.',
     violations: `
       SELECT 'organization ' || o.name AS subject,
              format('of (${QUOTA_KIND_NAMES.join(', ')}) counts %s; there are %s', (${QUOTA_COUNTED}), (${QUOTA_THERE})) AS detail

@@ -4,7 +4,7 @@ import { Organization } from '../identity/organization.entity.js';
 
 /**
  * How much an organization may have, null being without limit, and how much it has. What it has is the sum of the claims
- * of its VMs, its volumes and the floating IPs that its VMs hold: triggers on their tables keep it, in the transaction
+ * of its VMs, its volumes, its snapshots and the floating IPs that its VMs hold: triggers on their tables keep it, in the transaction
  * that takes or gives back, and refuse what goes over a limit. A row comes with its organization.
  */
 @Entity()
@@ -14,6 +14,8 @@ import { Organization } from '../identity/organization.entity.js';
 )
 @Check('ck_organization_quota_storage_used', `"volumes_used" >= 0 AND "volume_gib_used" >= 0 AND "floating_ips_used" >= 0`)
 @Check('ck_organization_quota_storage_max', `"volumes_max" >= 0 AND "volume_gib_max" >= 0 AND "floating_ips_max" >= 0`)
+@Check('ck_organization_quota_snapshots_used', `"snapshots_used" >= 0 AND "snapshot_gib_used" >= 0`)
+@Check('ck_organization_quota_snapshots_max', `"snapshots_max" >= 0 AND "snapshot_gib_max" >= 0`)
 @Check(
   'ck_organization_quota_max',
   `"vms_max" >= 0 AND "vcpus_max" >= 0 AND "memory_mib_max" >= 0 AND "disk_gib_max" >= 0 AND "gpus_max" >= 0`,
@@ -70,4 +72,16 @@ export class OrganizationQuota {
 
   @Column('int', { default: 0 })
   floatingIpsUsed: number;
+
+  @Column('int', { nullable: true })
+  snapshotsMax: number | null;
+
+  @Column('int', { nullable: true })
+  snapshotGibMax: number | null;
+
+  @Column('int', { default: 0 })
+  snapshotsUsed: number;
+
+  @Column('int', { default: 0 })
+  snapshotGibUsed: number;
 }

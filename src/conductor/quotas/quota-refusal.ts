@@ -2,7 +2,7 @@
 import { QueryFailedError } from 'typeorm';
 import { ApiError } from '../http/api-error.js';
 
-/** SQLSTATE of `charge_organization` and `charge_organization_for_storage`. */
+/** SQLSTATE of `charge_organization` and what stands beside it. */
 const QUOTA_EXCEEDED = 'BT002';
 
 export const QUOTA_KINDS = {
@@ -14,6 +14,8 @@ export const QUOTA_KINDS = {
   volumes: 'volumes',
   volume_gib: 'GiB of volumes',
   floating_ips: 'floating IPs',
+  snapshots: 'snapshots',
+  snapshot_gib: 'GiB of snapshots',
 } as const;
 
 export type QuotaKind = keyof typeof QUOTA_KINDS;

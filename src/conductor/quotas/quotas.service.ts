@@ -34,7 +34,8 @@ export class QuotasService {
          FROM organization_quota q, LATERAL (VALUES
            ('vms', vms_max, vms_used), ('vcpus', vcpus_max, vcpus_used), ('memory_mib', memory_mib_max, memory_mib_used),
            ('disk_gib', disk_gib_max, disk_gib_used), ('gpus', gpus_max, gpus_used), ('volumes', volumes_max, volumes_used),
-           ('volume_gib', volume_gib_max, volume_gib_used), ('floating_ips', floating_ips_max, floating_ips_used)) AS l(kind, max, used)
+           ('volume_gib', volume_gib_max, volume_gib_used), ('floating_ips', floating_ips_max, floating_ips_used),
+           ('snapshots', snapshots_max, snapshots_used), ('snapshot_gib', snapshot_gib_max, snapshot_gib_used)) AS l(kind, max, used)
         WHERE q.organization_id = $1 AND ($2::json->>kind)::int > 0 AND used + ($2::json->>kind)::int > max`,
       [organizationId, JSON.stringify(asked)],
     );

@@ -14,6 +14,7 @@ import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { violatedUnique } from '../database/database-error.js';
 import { ApiError, alreadyExists, badRequest, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
+import { quotaRefusal } from '../quotas/quota-refusal.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import { VmQueries } from '../virtual-machines/vm-queries.js';
 import type { VmStatus } from '../virtual-machines/vm-status.js';
@@ -63,7 +64,7 @@ export class SnapshotCreation {
     private readonly deliverer: CallbackDeliverer,
   ) {}
 
-  /** @throws ApiError 404, 400 in a state that allows none, 409 for a name that is taken or without room. */
+  /** @throws ApiError 404, 400 in a state that allows none, 403 beyond the quota, 409 for a name that is taken or without room. */
   async ofOne(principal: Principal, selector: VmSelector, request: CreateSnapshotPayload): Promise<SnapshotFields> {
     const snapshot = await this.dataSource.transaction(async (transaction) => {
       const [vm] = await lockVms(transaction, principal, selector);
@@ -79,8 +80,8 @@ export class SnapshotCreation {
     const results = await this.dataSource.transaction(async (transaction) => {
       const vms = await lockVms(transaction, principal, { environment, label });
       const refusals = new Map<LockedVm, ApiError>();
-      // Claims lock the nodes' rows, which all lock in the same order.
-      for (const vm of vms.toSorted((a, b) => (a.compute_node_id ?? 0) - (b.compute_node_id ?? 0) || a.id - b.id))
+      await lockNodes(transaction, vms);
+      for (const vm of vms)
         try {
           const named = { ...request, name: nameFor(request.name, vm) };
           await transaction.transaction((savepoint) => requestOf(savepoint, principal, vm, named));
@@ -111,6 +112,12 @@ export class SnapshotCreation {
     this.relay.wake();
     if (told) this.deliverer.wake();
   }
+}
+
+/** Of all of them before the first snapshot is counted: locks are taken in the order VMs, nodes, organizations. */
+async function lockNodes(transaction: EntityManager, vms: readonly LockedVm[]): Promise<void> {
+  const nodes = vms.map((vm) => vm.compute_node_id);
+  await transaction.query('SELECT 1 FROM compute_node WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE', [nodes]);
 }
 
 function nameFor(name: string, vm: LockedVm): string {
@@ -151,12 +158,13 @@ async function claim(transaction: EntityManager, node: ComputeNodeId, size: numb
     );
 }
 
+/** @throws ApiError 409 for a name that is taken, 403 for one snapshot more than the quota allows. */
 async function uniquelyNamed<Result>(name: string, insert: () => Promise<Result>): Promise<Result> {
   try {
     return await insert();
   } catch (error) {
     if (violatedUnique(error) === 'uq_snapshot_name')
       throw alreadyExists(`There is already a snapshot '${name}' in your organization. Choose another name.`);
-    throw error;
+    throw quotaRefusal(error) ?? error;
   }
 }

@@ -18,6 +18,7 @@ import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
 import { Draining1764660000001 } from './1764660000001-draining.js';
 import { LostNodes1764660000002 } from './1764660000002-lost-nodes.js';
 import { Gitops1764700000000 } from './1764700000000-gitops.js';
+import { SnapshotQuotas1764700000001 } from './1764700000001-snapshot-quotas.js';
 
 export const MIGRATIONS = [
   InitialSchema1764000000000,
@@ -39,4 +40,5 @@ export const MIGRATIONS = [
   Draining1764660000001,
   LostNodes1764660000002,
   Gitops1764700000000,
+  SnapshotQuotas1764700000001,
 ];
