@@ -429,7 +429,11 @@ describe('a snapshot that is deleted', () => {
       if (restored.status === 200) {
         expect([409, 200]).toContain(deleted.status);
         await vms.reaches(restored.body.instance.id, 'ACTIVE');
-      } else expect([restored.status, deleted.status]).toEqual([400, 200]);
+      } else {
+        // Refused as it is going, or missing where its node was faster.
+        expect([400, 404]).toContain(restored.status);
+        expect(deleted.status).toBe(200);
+      }
     }
   }, 60_000);
 

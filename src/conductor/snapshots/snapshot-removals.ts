@@ -21,6 +21,11 @@ const ASKED = `
    WHERE h.compute_node_id = $1 AND (s.deleted_at IS NOT NULL OR s.state = 'ERROR')
    LIMIT ${MOST_AT_ONCE}`;
 
+/** Their events are of these: VMs are locked before nodes, by everybody. */
+const LOCK_VMS = `
+  SELECT 1 FROM virtual_machine
+   WHERE id IN (SELECT virtual_machine_id FROM snapshot WHERE uuid = ANY($2) AND compute_node_id = $1) ORDER BY id FOR KEY SHARE`;
+
 const CONFIRM = `
   WITH gone AS (
     UPDATE snapshot s SET deleted_at = now(), updated_at = now(), claimed_gib = 0
@@ -48,6 +53,7 @@ export class SnapshotRemovals {
   /** What is not on this node, was not to go or is gone already, is left as it is. */
   async confirm(nodeId: ComputeNodeId, snapshots: readonly SnapshotUuid[]): Promise<void> {
     const told = await this.dataSource.transaction(async (transaction) => {
+      await transaction.query(LOCK_VMS, [nodeId, snapshots]);
       const gone = await transaction.query<{ id: number }[]>(CONFIRM, [nodeId, snapshots]);
       return await writeSnapshotNews(transaction, gone.map(({ id }) => ({ snapshotId: id, news: 'removed' as const, userId: null })));
     });

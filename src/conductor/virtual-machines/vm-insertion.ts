@@ -98,7 +98,8 @@ const INSERT = new PreparedStatement(
   ), living AS (
     SELECT id FROM environment WHERE id = ANY($6) AND deleted_at IS NULL FOR KEY SHARE
   ), kept AS (
-    SELECT id FROM snapshot WHERE id = ANY($8) AND removal_requested_at IS NULL FOR KEY SHARE
+    SELECT s.id FROM snapshot s JOIN virtual_machine of ON of.id = s.virtual_machine_id
+     WHERE s.id = ANY($8) AND s.removal_requested_at IS NULL FOR KEY SHARE
   ), judged AS (
     SELECT assert_claimed(cardinality($6::int[]), (SELECT count(*) FROM living), 'environments')
        AND assert_claimed(cardinality($8::int[]), (SELECT count(*) FROM kept), 'snapshots')
@@ -185,7 +186,7 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
     // Against an environment that is deleted at this very moment.
     [...new Set(insertions.map(({ environmentId }) => environmentId))],
     JSON.stringify(profiles),
-    // Against a snapshot that is deleted at this very moment.
+    // Against a snapshot that is deleted at this very moment; with its VM, of which the event is, before any node.
     [...new Set(insertions.flatMap(({ snapshot }) => snapshot?.id ?? []))],
   ]);
 }
