@@ -167,6 +167,18 @@ export const COMMANDS = {
     roles: conductor,
     flags: {},
   },
+  'admin audit': {
+    words: 'admin audit',
+    summary: 'Show who changed what in an organization, the latest first.',
+    roles: conductor,
+    flags: {
+      organization: { type: 'string', value: 'NAME', help: 'Which one.' },
+      resource: { type: 'string', value: 'KIND', help: 'Only of one kind, such as virtual-machine.' },
+      id: { type: 'string', value: 'N', help: 'Only what is about the resource with this number.' },
+      request: { type: 'string', value: 'ID', help: 'Only of the request whose answer had this x-request-id.' },
+      last: { type: 'string', value: 'N', help: 'At most so many. Default: 50.' },
+    },
+  },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
   'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
   'image list': { words: 'image list', summary: 'List the images that VMs can be made of, and those on their way.', roles: [], flags: {} },

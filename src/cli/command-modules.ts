@@ -18,6 +18,7 @@ export const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> =
   'admin dead-letters': () => import('./commands/admin-dead-letters.js'),
   'admin node drain': () => import('./commands/admin-node-drain.js'),
   'admin node undrain': () => import('./commands/admin-node-undrain.js'),
+  'admin audit': () => import('./commands/admin-audit.js'),
   'admin nodes': () => import('./commands/admin-nodes.js'),
   'admin tasks': () => import('./commands/admin-tasks.js'),
   'image list': () => import('./commands/image-list.js'),

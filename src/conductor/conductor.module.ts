@@ -5,6 +5,7 @@ import { ConfigModule } from '../config/config.module.js';
 import type { Config } from '../config/settings.js';
 import type { TaskPublisher } from '../messaging/task-bus.js';
 import { AccessModule } from './access/access.module.js';
+import { AuditModule } from './audit/audit.module.js';
 import { BillingModule } from './billing/billing.module.js';
 import { CallbacksModule } from './callbacks/callbacks.module.js';
 import { CatalogModule } from './catalog/catalog.module.js';
@@ -75,6 +76,7 @@ export class ConductorModule {
         BillingModule,
         ConsolesModule,
         MetricsModule,
+        AuditModule,
       ],
       controllers: [HealthController, DashboardController, NotOfferedController],
     };

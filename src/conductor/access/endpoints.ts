@@ -177,6 +177,7 @@ export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/pricebook', 'catalog:read'],
   ['GET', '/v1/pricebook/calculate/resource/{}/{}', 'billing:read'],
   ['GET', '/v1/usage', 'billing:read'],
+  ['GET', '/v1/audit', 'audit:read'],
   ['GET', '/v1/billing/billing/usage', 'billing:read'],
   ['GET', '/v1/billing/billing/last-day-cost', 'billing:read'],
   ['GET', '/v1/billing/billing/history', 'billing:read'],

@@ -57,6 +57,7 @@ export const PERMISSIONS = {
   'role:update': 132,
   'role:delete': 133,
   'billing:read': 140,
+  'audit:read': 150,
   'gitops:read': 240,
   'gitops:create': 241,
   'gitops:update': 242,

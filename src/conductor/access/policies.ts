@@ -12,8 +12,8 @@ export interface Policy {
   readonly permissions: readonly Permission[];
 }
 
-/** Reading it is as good as owning it: webhooks could be forged with it. */
-const SECRETS: ReadonlySet<Permission> = new Set(['signing-secret:read']);
+/** With the one webhooks could be forged; the other tells what everybody does, which is for owners. */
+const SECRETS: ReadonlySet<Permission> = new Set(['signing-secret:read', 'audit:read']);
 
 export const READING: readonly Permission[] = ALL_PERMISSIONS.filter(
   (permission) => permission.endsWith(':read') && !SECRETS.has(permission),

@@ -88,7 +88,7 @@ export class RolesController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(403, 404)
   async delete(@Caller() principal: Principal, @Id() id: number): Promise<Envelope> {
-    await this.roles.delete(principal.organizationId, id);
+    await this.roles.delete(principal, id);
     return new Envelope('Role deleted successfully');
   }
 }

@@ -5,10 +5,11 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { REFERENCE_GONE, sqlState, violatedUnique } from '../database/database-error.js';
 import { alreadyExists, badRequest, notFound } from '../http/api-error.js';
-import type { KeyHolder } from '../identity/principal.js';
+import type { KeyHolder, Principal } from '../identity/principal.js';
 import type { RoleRow } from './access.responses.js';
 import { grantedBy, grantedTo, LOOKING, requireHeld, type Granted, type Grants, type MemberRole } from './granted.js';
 import { permissionById } from './permissions.js';
@@ -42,7 +43,9 @@ export class RolesService {
   async create(caller: KeyHolder, request: CreateUpdateRole): Promise<RoleRow> {
     const { permissions, policies } = held(caller, request);
     const [row] = await uniquelyNamed(request.name, () =>
-      this.dataSource.query<RoleRow[]>(
+      changeRows<RoleRow>(
+        this.dataSource,
+        caller,
         `INSERT INTO role (organization_id, name, description, permissions, policies) VALUES ($1, $2, $3, $4, $5)
          RETURNING ${COLUMNS}`,
         [caller.organizationId, request.name, request.description, permissions, policies],
@@ -54,7 +57,9 @@ export class RolesService {
   async update(caller: KeyHolder, id: number, request: CreateUpdateRole): Promise<RoleRow> {
     const { permissions, policies } = held(caller, request);
     const [row] = await uniquelyNamed(request.name, () =>
-      this.dataSource.query<RoleRow[]>(
+      changeRows<RoleRow>(
+        this.dataSource,
+        caller,
         `WITH changed AS (
            UPDATE role SET name = $3, description = $4, permissions = $5, policies = $6
             WHERE organization_id = $1 AND id = $2 RETURNING ${COLUMNS})
@@ -66,9 +71,12 @@ export class RolesService {
     return row;
   }
 
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
     try {
-      const deleted = await this.dataSource.query<unknown[]>(
+      const deleted = await changeRows(
+        this.dataSource,
+        principal,
         `WITH gone AS (DELETE FROM role WHERE organization_id = $1 AND id = $2 RETURNING id) SELECT id FROM gone`,
         [organizationId, id],
       );
@@ -83,14 +91,14 @@ export class RolesService {
   async assign(caller: KeyHolder, userId: number, roleId: number): Promise<RoleRow> {
     const role = await this.get(caller.organizationId, roleId);
     requireHeld(caller.granted, grantedBy(role));
-    await this.write(caller.organizationId, userId, roleId);
+    await this.write(caller, userId, roleId);
     return role;
   }
 
   /** The member may look at everything again, so that only who may do that himself may do this. */
   async unassign(caller: KeyHolder, userId: number): Promise<void> {
     requireHeld(caller.granted, LOOKING);
-    await this.write(caller.organizationId, userId, null);
+    await this.write(caller, userId, null);
   }
 
   async grantedTo(organizationId: OrganizationId, userId: number): Promise<Granted> {
@@ -110,19 +118,19 @@ export class RolesService {
     return row;
   }
 
-  private async write(organizationId: OrganizationId, userId: number, roleId: number | null): Promise<void> {
-    const changed = await this.dataSource
-      .query<unknown[]>(
-        `WITH changed AS (
-           UPDATE membership SET role_id = $3 WHERE organization_id = $1 AND user_id = $2 AND role = 'member' RETURNING 1)
-         SELECT * FROM changed`,
-        [organizationId, userId, roleId],
-      )
-      .catch((error: unknown) => {
-        throw sqlState(error) === REFERENCE_GONE ? notFound('The role') : error;
-      });
+  private async write(caller: KeyHolder, userId: number, roleId: number | null): Promise<void> {
+    const changed = await changeRows(
+      this.dataSource,
+      caller,
+      `WITH changed AS (
+         UPDATE membership SET role_id = $3 WHERE organization_id = $1 AND user_id = $2 AND role = 'member' RETURNING user_id AS id)
+       SELECT * FROM changed`,
+      [caller.organizationId, userId, roleId],
+    ).catch((error: unknown) => {
+      throw sqlState(error) === REFERENCE_GONE ? notFound('The role') : error;
+    });
     if (changed.length > 0) return;
-    await this.member(organizationId, userId);
+    await this.member(caller.organizationId, userId);
     throw badRequest('The user is an owner of the organization and may do everything; roles are for members.');
   }
 }

@@ -26,8 +26,8 @@ export class WindowQuery {
 
 /** @throws ApiError 400 for what is no time, runs backwards or is too long. */
 export function windowOf({ start_date, end_date }: WindowQuery, now = new Date()): Window {
-  const until = timeOf('end_date', end_date) ?? now;
-  const since = timeOf('start_date', start_date) ?? monthOf(until);
+  const until = readTime('end_date', end_date) ?? now;
+  const since = readTime('start_date', start_date) ?? monthOf(until);
   if (since >= until) throw badRequest('start_date must be before end_date.');
   if (until.getTime() - since.getTime() > LONGEST_DAYS * DAY)
     throw badRequest(`Ask for at most ${LONGEST_DAYS} days at a time.`);
@@ -40,7 +40,8 @@ function monthOf(until: Date): Date {
   return new Date(Date.UTC(last.getUTCFullYear(), last.getUTCMonth(), 1));
 }
 
-function timeOf(name: string, text: string | undefined): Date | undefined {
+/** UTC unless a zone is named. @throws ApiError 400 for what is no time. */
+export function readTime(name: string, text: string | undefined): Date | undefined {
   if (text === undefined || text === '') return undefined;
   const form = /^(\d{4})-(\d\d)-(\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(text);
   const time = form === null ? undefined : new Date(form[4] === undefined || form[7] !== undefined ? text : `${text}Z`);

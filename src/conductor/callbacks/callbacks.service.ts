@@ -4,6 +4,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows } from '../audit/change.js';
 import type { OrganizationId, VmId } from '../../protocol/ids.js';
 import { ApiError, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
@@ -62,8 +63,11 @@ export class CallbacksService {
   }
 
   /** The same webhook with the same id, so that a receiver that did take it can tell. */
-  async replay({ organizationId, userId }: Principal, deliveryId: string): Promise<DeliveryLogRow> {
-    const [row] = await this.dataSource.query<DeliveryLogRow[]>(
+  async replay(principal: Principal, deliveryId: string): Promise<DeliveryLogRow> {
+    const { organizationId, userId } = principal;
+    const [row] = await changeRows<DeliveryLogRow>(
+      this.dataSource,
+      principal,
       `WITH replayed AS (
          UPDATE callback_delivery SET state = 'pending', attempts = 0, available_at = now(), finished_at = NULL
           WHERE id = $1 AND organization_id = $2 AND state <> 'pending'

@@ -6,6 +6,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import { writeAudit } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { ApiError } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
@@ -37,7 +38,8 @@ export class SigningSecretsService {
     });
   }
 
-  async rotate({ organizationId, userId }: Principal): Promise<ValidSecret[]> {
+  async rotate(principal: Principal): Promise<ValidSecret[]> {
+    const { organizationId, userId } = principal;
     return await this.locked(organizationId, async (manager) => {
       if ((await selectValid(manager, organizationId)).length >= MOST_VALID)
         throw new ApiError(
@@ -60,6 +62,7 @@ export class SigningSecretsService {
          VALUES ($1, $2, 'SigningSecretRotated', 'webhooks', 'The signing secret of webhooks was rotated')`,
         [organizationId, userId],
       );
+      await writeAudit(manager, principal, []);
       return await selectValid(manager, organizationId);
     });
   }

@@ -51,7 +51,7 @@ export class ImagesController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(403, 404)
   async delete(@Caller() principal: Principal, @Id() id: number): Promise<Envelope> {
-    await this.images.delete(principal.organizationId, id);
+    await this.images.delete(principal, id);
     return new Envelope('Image deleted successfully');
   }
 }

@@ -4,6 +4,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import { NameAvailability } from '../http/name-availability.js';
@@ -12,6 +13,7 @@ import { PLAIN_TEXT } from '../http/plain-text.js';
 import { imagePageOf, type ImageSearch } from './image.requests.js';
 import { imageFields, type ImageFields, type ImageGroup, type ImageRow } from './image.responses.js';
 import { knownRegion } from './region-filter.js';
+import type { Principal } from '../identity/principal.js';
 
 const COLUMNS = `i.id, i.organization_id, i.name, i.type, i.version, i.description, i.size_bytes, i.labels, i.created_at,
   r.name AS region_name, r.green_status, i.status, i.problem, i.min_disk_gib,
@@ -67,8 +69,11 @@ export class ImagesService {
     return imageFields(row);
   }
 
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
-    const deleted = await this.dataSource.query<unknown[]>(
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
+    const deleted = await changeRows(
+      this.dataSource,
+      principal,
       `WITH gone AS (
          UPDATE image SET deleted_at = now() WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING id)
        SELECT id FROM gone`,

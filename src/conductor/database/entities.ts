@@ -2,6 +2,7 @@
 import { Role } from '../access/role.entity.js';
 import { Price } from '../billing/price.entity.js';
 import { UsagePeriod } from '../billing/usage-period.entity.js';
+import { AuditEntry } from '../audit/audit-entry.entity.js';
 import { CallbackDelivery } from '../callbacks/callback-delivery.entity.js';
 import { SigningSecret } from '../callbacks/signing-secret.entity.js';
 import { Flavor } from '../catalog/flavor.entity.js';
@@ -83,6 +84,7 @@ export const ENTITIES = [
   IdempotencyKey,
   Profile,
   ConsoleLogRequest,
+  AuditEntry,
   Price,
   UsagePeriod,
   ConsoleSession,

@@ -37,7 +37,7 @@ export class EnvironmentsController {
   @ApiOkResponse({ type: EnvironmentResponse })
   @DocumentedErrors(404, 409)
   async create(@Caller() principal: Principal, @Body() body: CreateEnvironment): Promise<EnvironmentResponse> {
-    const environment = await this.environments.create(principal.organizationId, body.name, body.region);
+    const environment = await this.environments.create(principal, body.name, body.region);
     return new EnvironmentResponse('Environment created successfully', environment);
   }
 
@@ -69,7 +69,7 @@ export class EnvironmentsController {
     @Id() id: number,
     @Body() body: UpdateEnvironment,
   ): Promise<EnvironmentResponse> {
-    const environment = await this.environments.rename(principal.organizationId, id, body.name);
+    const environment = await this.environments.rename(principal, id, body.name);
     return new EnvironmentResponse('Environment updated successfully', environment);
   }
 
@@ -79,7 +79,7 @@ export class EnvironmentsController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(404, 405)
   async delete(@Caller() principal: Principal, @Id() id: number): Promise<Envelope> {
-    await this.environments.delete(principal.organizationId, id);
+    await this.environments.delete(principal, id);
     return new Envelope('Environment deleted successfully');
   }
 }

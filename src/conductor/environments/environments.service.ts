@@ -9,6 +9,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
+import { change, changeRows } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, ApiError, badRequest, notFound } from '../http/api-error.js';
@@ -18,6 +19,7 @@ import { containing } from '../http/page-query.js';
 import { poolExhausted, subnetPool } from '../networks/subnets.js';
 import { misshapenEnvironmentName, refusedEnvironmentName } from './environment-name.js';
 import { environmentFields, type EnvironmentFields, type EnvironmentRow } from './environment.responses.js';
+import type { Principal } from '../identity/principal.js';
 
 const COLUMNS = 'e.id, e.name, e.created_at, r.name AS region, r.green_status, e.subnet';
 
@@ -61,9 +63,12 @@ export class EnvironmentsService {
     return environmentFields(row);
   }
 
-  async create(organizationId: OrganizationId, name: string, region: string): Promise<EnvironmentFields> {
+  async create(principal: Principal, name: string, region: string): Promise<EnvironmentFields> {
+    const { organizationId } = principal;
     const [row] = await this.uniquelyNamed(name, () =>
-      this.dataSource.query<EnvironmentRow[]>(
+      changeRows<EnvironmentRow>(
+        this.dataSource,
+        principal,
         `WITH e AS (
            INSERT INTO environment (organization_id, region_id, name, subnet)
            SELECT $1::int, id, $2::text, free_subnet($4, $5) FROM region WHERE name = $3
@@ -76,9 +81,12 @@ export class EnvironmentsService {
     return environmentFields(row);
   }
 
-  async rename(organizationId: OrganizationId, id: number, name: string): Promise<EnvironmentFields> {
+  async rename(principal: Principal, id: number, name: string): Promise<EnvironmentFields> {
+    const { organizationId } = principal;
     const [row] = await this.uniquelyNamed(name, () =>
-      this.dataSource.query<EnvironmentRow[]>(
+      changeRows<EnvironmentRow>(
+        this.dataSource,
+        principal,
         `WITH e AS (UPDATE environment e SET name = $3 WHERE ${LIVE} AND e.id = $2 RETURNING *)
          SELECT ${COLUMNS} FROM e JOIN region r ON r.id = e.region_id`,
         [organizationId, id, name],
@@ -88,8 +96,9 @@ export class EnvironmentsService {
     return environmentFields(row);
   }
 
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
-    await this.dataSource.transaction(async (transaction) => {
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
+    await change(this.dataSource, principal, async (transaction) => {
       const [environment] = await transaction.query<{ name: string }[]>(
         `SELECT name FROM environment e WHERE ${LIVE} AND e.id = $2 FOR UPDATE`,
         [organizationId, id],
@@ -125,9 +134,9 @@ export class EnvironmentsService {
     return new NameAvailability(name, taken.length > 0 ? `There is already an environment '${name}'` : undefined);
   }
 
-  private async uniquelyNamed<Result>(name: string, change: () => Promise<Result>): Promise<Result> {
+  private async uniquelyNamed<Result>(name: string, write: () => Promise<Result>): Promise<Result> {
     try {
-      return await change();
+      return await write();
     } catch (error) {
       if (violatedUnique(error) === 'uq_environment_name')
         throw alreadyExists(`There is already an environment '${name}' in your organization. Choose another name.`);

@@ -4,6 +4,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import { change } from '../audit/change.js';
 import type { VmId } from '../../protocol/ids.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
@@ -20,7 +21,7 @@ export class FirewallAttachmentsService {
 
   /** @returns the firewall's name. */
   async setVms(principal: Principal, firewallId: number, vmIds: readonly number[]): Promise<string> {
-    const name = await this.dataSource.transaction(async (transaction) => {
+    const name = await change(this.dataSource, principal, async (transaction) => {
       const [firewall] = (await lockFirewalls(transaction, principal.organizationId, [firewallId])) as [LockedFirewall];
       const before = await attachedVmIds(transaction, firewallId);
       const wanted = new Set(vmIds);
@@ -41,7 +42,7 @@ export class FirewallAttachmentsService {
 
   /** @returns the VM's name. */
   async setFirewalls(principal: Principal, vmId: VmId, firewallIds: readonly number[]): Promise<string> {
-    const name = await this.dataSource.transaction(async (transaction) => {
+    const name = await change(this.dataSource, principal, async (transaction) => {
       const firewalls = await lockFirewalls(transaction, principal.organizationId, firewallIds);
       const vm = await lockVm(transaction, principal.organizationId, vmId);
       requireSettled(vm);

@@ -43,7 +43,7 @@ export class FirewallsController {
   @ApiOkResponse({ type: FirewallResponse })
   @DocumentedErrors(404, 409)
   async create(@Caller() principal: Principal, @Body() payload: CreateFirewallPayload): Promise<FirewallResponse> {
-    return new FirewallResponse('Firewall created successfully', await this.firewalls.create(principal.organizationId, payload));
+    return new FirewallResponse('Firewall created successfully', await this.firewalls.create(principal, payload));
   }
 
   @Get('firewalls/:id')
@@ -61,7 +61,7 @@ export class FirewallsController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(404)
   async delete(@Caller() principal: Principal, @Param('id', firewallId) id: number): Promise<Envelope> {
-    await this.firewalls.delete(principal.organizationId, id);
+    await this.firewalls.delete(principal, id);
     return new Envelope('Firewall deleted successfully');
   }
 

@@ -7,6 +7,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import { change } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { DEFAULT_RULES } from '../../protocol/security-rule.js';
 import { violatedUnique } from '../database/database-error.js';
@@ -58,10 +59,11 @@ export class FirewallsService {
   }
 
   /** With the rules that a VM has from the beginning. */
-  async create(organizationId: OrganizationId, payload: CreateFirewallPayload): Promise<FirewallFields> {
+  async create(principal: Principal, payload: CreateFirewallPayload): Promise<FirewallFields> {
+    const { organizationId } = principal;
     const { environment_id, name } = payload;
     try {
-      const { id, description, environment, created_at } = await this.dataSource.transaction(async (transaction) => {
+      const { id, description, environment, created_at } = await change(this.dataSource, principal, async (transaction, concerns) => {
         const [environment] = await transaction.query<unknown[]>(
           'SELECT 1 FROM environment WHERE organization_id = $1 AND id = $2 AND deleted_at IS NULL FOR KEY SHARE',
           [organizationId, environment_id],
@@ -71,6 +73,7 @@ export class FirewallsService {
           'INSERT INTO firewall (environment_id, name, description) VALUES ($1, $2, $3) RETURNING id',
           [environment_id, name, payload.description ?? ''],
         );
+        concerns(id);
         for (const rule of DEFAULT_RULES) await insertRule(transaction, { firewall_id: id }, rule);
         return await this.read(transaction, organizationId, id);
       });
@@ -82,8 +85,9 @@ export class FirewallsService {
     }
   }
 
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
-    await this.dataSource.transaction(async (transaction) => {
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
+    await change(this.dataSource, principal, async (transaction) => {
       await lockFirewalls(transaction, organizationId, [id]);
       const { attachments, name } = await this.read(transaction, organizationId, id);
       if (attachments.length > 0)
@@ -96,7 +100,7 @@ export class FirewallsService {
 
   async addRule(principal: Principal, id: number, payload: CreateSecurityRulePayload): Promise<SecurityGroupRuleFields> {
     const rule = checkedRule(payload);
-    const row = await this.dataSource.transaction(async (transaction) => {
+    const row = await change(this.dataSource, principal, async (transaction) => {
       await lockFirewalls(transaction, principal.organizationId, [id]);
       const present = await sameRule(transaction, { firewall_id: id }, rule);
       if (present.same !== null) throw alreadyExists(`The firewall has this rule already: its id is ${present.same}.`);
@@ -111,7 +115,7 @@ export class FirewallsService {
   }
 
   async removeRule(principal: Principal, id: number, ruleId: number): Promise<void> {
-    await this.dataSource.transaction(async (transaction) => {
+    await change(this.dataSource, principal, async (transaction) => {
       await lockFirewalls(transaction, principal.organizationId, [id]);
       const [removed] = await transaction.query<[unknown[], number]>(
         'DELETE FROM security_rule WHERE id = $1 AND firewall_id = $2 RETURNING id',

@@ -6,6 +6,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { change } from '../audit/change.js';
 import type { VmId } from '../../protocol/ids.js';
 import { badRequest } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
@@ -36,7 +37,7 @@ export class FloatingIpsService {
 
   /** @returns the VM's name. */
   async attach(principal: Principal, vmId: VmId): Promise<string> {
-    const name = await this.dataSource.transaction(async (transaction) => {
+    const name = await change(this.dataSource, principal, async (transaction) => {
       const vm = await lockVm(transaction, principal.organizationId, vmId);
       requireSettled(vm);
       const [held] = await transaction.query<HeldAddress[]>(HELD, [vm.id]);
@@ -60,7 +61,7 @@ export class FloatingIpsService {
 
   /** @returns the VM's name. */
   async detach(principal: Principal, vmId: VmId): Promise<string> {
-    const name = await this.dataSource.transaction(async (transaction) => {
+    const name = await change(this.dataSource, principal, async (transaction) => {
       const vm = await lockVm(transaction, principal.organizationId, vmId);
       requireSettled(vm);
       const [held] = await transaction.query<HeldAddress[]>(HELD, [vm.id]);

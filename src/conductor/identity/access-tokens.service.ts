@@ -6,6 +6,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { notFound } from '../http/api-error.js';
 import type { KeyHolder } from './principal.js';
@@ -23,7 +24,9 @@ export class AccessTokensService {
    */
   async forOrganization(holder: KeyHolder, organizationId: OrganizationId): Promise<string> {
     const token = newSecret('token');
-    const made = await this.dataSource.query<unknown[]>(
+    const made = await changeRows(
+      this.dataSource,
+      { ...holder, organizationId },
       // LEAST passes over NULL, which stands for "never".
       `WITH parent AS (
          SELECT k.id, m.organization_id, m.user_id, k.expires_at

@@ -14,6 +14,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Strategy } from 'passport-http-bearer';
 import { DataSource } from 'typeorm';
 import type { OrganizationId, UserId } from '../../protocol/ids.js';
+import { originOf } from '../audit/origin.js';
 import { authorize } from '../access/endpoints.js';
 import { grantedTo, type Grants, type MemberRole } from '../access/granted.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
@@ -94,6 +95,7 @@ export class ApiKeyGuard extends AuthGuard('api-key') {
     await super.canActivate(context);
     const request = context.switchToHttp().getRequest<FastifyRequest & { user: KeyHolder }>();
     authorize(request.method, request.routeOptions.url ?? '', request.user.granted);
+    request.user = { ...request.user, origin: originOf(request) };
     return true;
   }
 }

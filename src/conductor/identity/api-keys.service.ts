@@ -8,6 +8,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows } from '../audit/change.js';
 import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { GenerateApiKey, UpdateApiKey } from './api-key.requests.js';
@@ -34,7 +35,9 @@ export class ApiKeysService {
   async generate(holder: KeyHolder, request: GenerateApiKey): Promise<ApiKeyFields> {
     const key = newSecret('key');
     const [row] = await this.uniquelyNamed(request.name, () =>
-      this.dataSource.query<ApiKeyRow[]>(
+      changeRows<ApiKeyRow>(
+        this.dataSource,
+        holder,
         // LEAST passes over NULL, which stands for "never".
         `WITH parent AS (
            SELECT m.organization_id, k.user_id, k.expires_at FROM api_key k JOIN membership m ON m.user_id = k.user_id
@@ -59,9 +62,12 @@ export class ApiKeysService {
     return apiKeyFields(row, key);
   }
 
-  async update({ organizationId, userId }: Principal, id: number, request: UpdateApiKey): Promise<ApiKeyFields> {
+  async update(principal: Principal, id: number, request: UpdateApiKey): Promise<ApiKeyFields> {
+    const { organizationId, userId } = principal;
     const [row] = await this.uniquelyNamed(request.name, () =>
-      this.dataSource.query<ApiKeyRow[]>(
+      changeRows<ApiKeyRow>(
+        this.dataSource,
+        principal,
         `WITH changed AS (
            UPDATE api_key SET name = $4, description = COALESCE($5, description) WHERE ${OWN} AND id = $3
            RETURNING ${COLUMNS})
@@ -74,8 +80,11 @@ export class ApiKeysService {
   }
 
   /** From the next request on, the key is not valid any more. */
-  async delete({ organizationId, userId }: Principal, id: number): Promise<void> {
-    const deleted = await this.dataSource.query<unknown[]>(
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId, userId } = principal;
+    const deleted = await changeRows(
+      this.dataSource,
+      principal,
       `WITH gone AS (DELETE FROM api_key WHERE ${OWN} AND id = $3 RETURNING id) SELECT id FROM gone`,
       [organizationId, userId, id],
     );

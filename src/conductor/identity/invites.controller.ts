@@ -46,7 +46,7 @@ export class InvitesController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(403, 404)
   async delete(@Caller() principal: Principal, @Id() id: number): Promise<Envelope> {
-    await this.invites.delete(principal.organizationId, id);
+    await this.invites.delete(principal, id);
     return new Envelope('Invite deleted successfully');
   }
 

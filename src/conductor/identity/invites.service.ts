@@ -8,13 +8,14 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows, writeAudit } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { LOOKING, requireHeld } from '../access/granted.js';
 import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, notFound } from '../http/api-error.js';
 import { apiKeyFields, type ApiKeyFields, type ApiKeyRow } from './identity.responses.js';
 import type { InviteRow } from './organization.responses.js';
-import type { KeyHolder } from './principal.js';
+import type { KeyHolder, Principal } from './principal.js';
 import { hashSecret, hintOf, newSecret } from './secrets.js';
 
 const COLUMNS = 'id, email, status, created_at';
@@ -31,7 +32,9 @@ export class InvitesService {
     // Whoever comes may read everything, so that only who may do that himself may invite.
     requireHeld(caller.granted, LOOKING);
     try {
-      const [row] = await this.dataSource.query<InviteRow[]>(
+      const [row] = await changeRows<InviteRow>(
+        this.dataSource,
+        caller,
         `INSERT INTO invite (organization_id, email, invited_by)
          SELECT $1::int, lower($2::text), $3::int
           WHERE NOT EXISTS (SELECT 1 FROM membership m JOIN user_account u ON u.id = m.user_id
@@ -48,8 +51,11 @@ export class InvitesService {
     }
   }
 
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
-    const deleted = await this.dataSource.query<unknown[]>(
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
+    const deleted = await changeRows(
+      this.dataSource,
+      principal,
       'WITH gone AS (DELETE FROM invite WHERE organization_id = $1 AND id = $2 RETURNING id) SELECT id FROM gone',
       [organizationId, id],
     );
@@ -59,7 +65,8 @@ export class InvitesService {
   async accept(caller: KeyHolder, id: number): Promise<ApiKeyFields> {
     const key = newSecret('key');
     try {
-      const [row] = await this.dataSource.query<ApiKeyRow[]>(
+      const row = await this.dataSource.transaction(async (transaction) => {
+        const [made] = await transaction.query<(ApiKeyRow & { organization_id: OrganizationId })[]>(
         `WITH accepted AS (
            UPDATE invite i SET status = 'ACCEPTED' FROM user_account u
             WHERE i.id = $1 AND u.id = $2 AND i.email = lower(u.email) AND i.status = 'PENDING' RETURNING i.organization_id
@@ -70,10 +77,14 @@ export class InvitesService {
            INSERT INTO api_key (organization_id, user_id, name, description, key_hash, hint, expires_at)
            SELECT j.organization_id, j.user_id, 'invite', 'Made when the invite was accepted', $4::bytea, $5::text, LEAST(parent.expires_at, $6::timestamptz)
              FROM joined j, api_key parent WHERE parent.id = $3
-           RETURNING id, name, description, hint, created_at, expires_at, last_used_at)
+           RETURNING organization_id, id, name, description, hint, created_at, expires_at, last_used_at)
          SELECT * FROM made`,
         [id, caller.userId, caller.apiKeyId, hashSecret(key), hintOf(key), caller.tokenExpiresAt],
       );
+        // In the organization that was joined, which is not the key's.
+        if (made !== undefined) await writeAudit(transaction, { ...caller, organizationId: made.organization_id }, [id]);
+        return made;
+      });
       if (row === undefined) throw notFound('A pending invite for your email address');
       return apiKeyFields(row, key);
     } catch (error) {

@@ -36,7 +36,7 @@ export class OrganizationsController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(403, 409)
   async update(@Caller() principal: Principal, @Body() body: UpdateOrganization): Promise<Envelope> {
-    await this.organizations.rename(principal.organizationId, body.name);
+    await this.organizations.rename(principal, body.name);
     return new Envelope('Organization updated successfully');
   }
 

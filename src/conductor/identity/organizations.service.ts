@@ -6,6 +6,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { change } from '../audit/change.js';
 import type { OrganizationId, UserId } from '../../protocol/ids.js';
 import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, ApiError, badRequest, notFound } from '../http/api-error.js';
@@ -51,9 +52,12 @@ export class OrganizationsService {
     return rows.map((row) => new OrganizationFields(row, own.filter((member) => member.organization_id === row.id)));
   }
 
-  async rename(id: OrganizationId, name: string): Promise<void> {
+  async rename(principal: Principal, name: string): Promise<void> {
     try {
-      await this.dataSource.query('UPDATE organization SET name = $2 WHERE id = $1', [id, name]);
+      await change(this.dataSource, principal, (transaction, concerns) => {
+        concerns(principal.organizationId);
+        return transaction.query('UPDATE organization SET name = $2 WHERE id = $1', [principal.organizationId, name]);
+      });
     } catch (error) {
       if (violatedUnique(error) === 'uq_organization_name')
         throw alreadyExists(`There is already an organization '${name}'. Choose another name.`);
@@ -61,8 +65,9 @@ export class OrganizationsService {
     }
   }
 
-  async removeMember({ organizationId, userId }: Principal, email: string): Promise<void> {
-    await this.dataSource.transaction(async (transaction) => {
+  async removeMember(principal: Principal, email: string): Promise<void> {
+    const { organizationId, userId } = principal;
+    await change(this.dataSource, principal, async (transaction, concerns) => {
       const owners = await transaction.query<{ user_id: UserId }[]>(
         `SELECT user_id FROM membership WHERE organization_id = $1 AND role = 'owner' ORDER BY user_id FOR UPDATE`,
         [organizationId],
@@ -79,6 +84,7 @@ export class OrganizationsService {
         if (owners.length === 1)
           throw badRequest('This is the only owner of the organization. Have the operator name another one first.');
       }
+      concerns(member.user_id);
       await transaction.query('DELETE FROM membership WHERE organization_id = $1 AND user_id = $2', [
         organizationId,
         member.user_id,

@@ -1,11 +1,14 @@
 /** Who is asking. The organization comes from the key and from nowhere else. */
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { Origin } from '../audit/origin.js';
 import type { Granted } from '../access/granted.js';
 import type { ComputeNodeId, OrganizationId, UserId } from '../../protocol/ids.js';
 
 export interface Principal {
   readonly organizationId: OrganizationId;
   readonly userId: UserId;
+  /** The request that he sent; absent when the conductor acts for him by itself. */
+  readonly origin?: Origin;
 }
 
 /** A principal together with the key it came by and what it may do: for what is possible only within these limits. */

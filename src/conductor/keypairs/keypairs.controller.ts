@@ -36,7 +36,7 @@ export class KeypairsController {
   @ApiOkResponse({ type: KeypairResponse })
   @DocumentedErrors(404, 409)
   async import(@Caller() principal: Principal, @Body() body: ImportKeypair): Promise<KeypairResponse> {
-    return new KeypairResponse('Keypair imported successfully', await this.keypairs.import(principal.organizationId, body));
+    return new KeypairResponse('Keypair imported successfully', await this.keypairs.import(principal, body));
   }
 
   @Put('keypair/:id')
@@ -49,7 +49,7 @@ export class KeypairsController {
     @Id() id: number,
     @Body() body: UpdateKeypairName,
   ): Promise<KeypairResponse> {
-    const keypair = await this.keypairs.rename(principal.organizationId, id, body.name);
+    const keypair = await this.keypairs.rename(principal, id, body.name);
     return new KeypairResponse('Keypair updated successfully', keypair);
   }
 
@@ -59,7 +59,7 @@ export class KeypairsController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(404)
   async delete(@Caller() principal: Principal, @Id() id: number): Promise<Envelope> {
-    await this.keypairs.delete(principal.organizationId, id);
+    await this.keypairs.delete(principal, id);
     return new Envelope('Keypair deleted successfully');
   }
 }

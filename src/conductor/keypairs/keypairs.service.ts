@@ -7,6 +7,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, notFound } from '../http/api-error.js';
@@ -15,6 +16,7 @@ import { containing } from '../http/page-query.js';
 import type { ImportKeypair } from './keypair.requests.js';
 import { keypairFields, type KeypairFields, type KeypairRow } from './keypair.responses.js';
 import { parsePublicKey } from './openssh-public-key.js';
+import type { Principal } from '../identity/principal.js';
 
 const COLUMNS = `k.id, k.name, k.fingerprint, k.public_key, k.created_at, e.id AS environment_id,
   e.name AS environment_name, e.created_at AS environment_created_at, r.name AS region, r.green_status, e.subnet`;
@@ -46,10 +48,13 @@ export class KeypairsService {
     return row.count;
   }
 
-  async import(organizationId: OrganizationId, request: ImportKeypair): Promise<KeypairFields> {
+  async import(principal: Principal, request: ImportKeypair): Promise<KeypairFields> {
+    const { organizationId } = principal;
     const { fingerprint } = parsePublicKey(request.public_key);
     const [row] = await this.uniquelyNamed(request.name, () =>
-      this.dataSource.query<KeypairRow[]>(
+      changeRows<KeypairRow>(
+        this.dataSource,
+        principal,
         `WITH home AS (
            SELECT id FROM environment WHERE organization_id = $1 AND name = $2 AND deleted_at IS NULL FOR KEY SHARE),
          k AS (
@@ -64,9 +69,12 @@ export class KeypairsService {
     return keypairFields(row);
   }
 
-  async rename(organizationId: OrganizationId, id: number, name: string): Promise<KeypairFields> {
+  async rename(principal: Principal, id: number, name: string): Promise<KeypairFields> {
+    const { organizationId } = principal;
     const [row] = await this.uniquelyNamed(name, () =>
-      this.dataSource.query<KeypairRow[]>(
+      changeRows<KeypairRow>(
+        this.dataSource,
+        principal,
         `WITH k AS (
            UPDATE keypair SET name = $3
             WHERE id = $2 AND environment_id IN (SELECT id FROM environment WHERE organization_id = $1)
@@ -79,8 +87,11 @@ export class KeypairsService {
     return keypairFields(row);
   }
 
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
-    const deleted = await this.dataSource.query<unknown[]>(
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
+    const deleted = await changeRows(
+      this.dataSource,
+      principal,
       `WITH gone AS (
          DELETE FROM keypair
           WHERE id = $2 AND environment_id IN (SELECT id FROM environment WHERE organization_id = $1)

@@ -32,7 +32,7 @@ export class ProfilesController {
   @ApiCreatedResponse({ type: ProfileResponse })
   @DocumentedErrors(409)
   async create(@Caller() principal: Principal, @Body() body: CreateProfilePayload): Promise<ProfileResponse> {
-    return new ProfileResponse('Profile created successfully', await this.profiles.create(principal.organizationId, body));
+    return new ProfileResponse('Profile created successfully', await this.profiles.create(principal, body));
   }
 
   @Get(':id')
@@ -50,7 +50,7 @@ export class ProfilesController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(404)
   async delete(@Caller() principal: Principal, @Id() id: number): Promise<Envelope> {
-    await this.profiles.delete(principal.organizationId, id);
+    await this.profiles.delete(principal, id);
     return new Envelope('Profile deleted successfully');
   }
 }

@@ -4,12 +4,14 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { changeRows } from '../audit/change.js';
 import type { OrganizationId } from '../../protocol/ids.js';
 import { violatedUnique } from '../database/database-error.js';
 import { alreadyExists, notFound } from '../http/api-error.js';
 import type { ApiError } from '../http/api-error.js';
 import type { CreateProfilePayload } from './profile.requests.js';
 import { profileFields, type ProfileFields, type ProfileRow } from './profile.responses.js';
+import type { Principal } from '../identity/principal.js';
 
 export const PROFILE_NAME_TAKEN = 'uq_profile_organization_id_name';
 
@@ -39,24 +41,30 @@ export class ProfilesService {
     return profileFields(row);
   }
 
-  async create(organizationId: OrganizationId, { name, description, data }: CreateProfilePayload): Promise<ProfileFields> {
+  async create(principal: Principal, { name, description, data }: CreateProfilePayload): Promise<ProfileFields> {
+    const { organizationId } = principal;
     try {
-      const [row] = await this.dataSource.query<[ProfileRow]>(
+      const [row] = await changeRows<ProfileRow>(
+        this.dataSource,
+        principal,
         `INSERT INTO profile (organization_id, name, description, data) VALUES ($1, $2, $3, $4) RETURNING ${COLUMNS}`,
         [organizationId, name, description ?? '', JSON.stringify(data)],
       );
-      return profileFields(row);
+      return profileFields(row!);
     } catch (error) {
       if (violatedUnique(error) === PROFILE_NAME_TAKEN) throw profileExists(name);
       throw error;
     }
   }
 
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
-    const [, deleted] = await this.dataSource.query<[unknown, number]>(
-      'DELETE FROM profile WHERE organization_id = $1 AND id = $2',
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
+    const deleted = await changeRows(
+      this.dataSource,
+      principal,
+      'WITH gone AS (DELETE FROM profile WHERE organization_id = $1 AND id = $2 RETURNING id) SELECT id FROM gone',
       [organizationId, id],
     );
-    if (deleted === 0) throw notFound('The profile');
+    if (deleted.length === 0) throw notFound('The profile');
   }
 }

@@ -4,6 +4,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { change } from '../audit/change.js';
 import type { VmId } from '../../protocol/ids.js';
 import type { SecurityRuleSpec } from '../../protocol/security-rule.js';
 import { alreadyExists, badRequest, notFound } from '../http/api-error.js';
@@ -26,7 +27,7 @@ export class SecurityRulesService {
 
   async add(principal: Principal, vmId: VmId, payload: CreateSecurityRulePayload): Promise<SecurityGroupRuleFields> {
     const rule = checkedRule(payload);
-    const row = await this.dataSource.transaction(async (transaction) => {
+    const row = await change(this.dataSource, principal, async (transaction) => {
       const vm = await lockVm(transaction, principal.organizationId, vmId);
       const present = await sameRule(transaction, { virtual_machine_id: vm.id }, rule);
       if (present.same !== null) throw alreadyExists(`${vm.name} has this rule already: its id is ${present.same}.`);
@@ -42,7 +43,7 @@ export class SecurityRulesService {
   }
 
   async remove(principal: Principal, vmId: VmId, ruleId: number): Promise<void> {
-    await this.dataSource.transaction(async (transaction) => {
+    await change(this.dataSource, principal, async (transaction) => {
       const vm = await lockVm(transaction, principal.organizationId, vmId);
       const [removed] = await transaction.query<[unknown[], number]>(
         'DELETE FROM security_rule WHERE id = $1 AND virtual_machine_id = $2 RETURNING id',

@@ -9,6 +9,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { VmHardware } from '../../protocol/task.js';
+import { writeAudit } from '../audit/change.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { DEADLOCK, sqlState } from '../database/database-error.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
@@ -121,6 +122,7 @@ async function attemptAction(
       }
   }
   await writeWishes(transaction, principal, wishes);
+  if (wishes.size > 0) await writeAudit(transaction, principal, [...wishes.keys()].map(({ id }) => id));
   return { rows, refusals, wishes };
 }
 

@@ -4,6 +4,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { change } from '../audit/change.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
@@ -41,11 +42,12 @@ export class VmCallbacks {
     url: string | null,
     refusalOf: (name: string, present: boolean) => string | undefined,
   ): Promise<string> {
-    return this.dataSource.transaction(async (transaction) => {
+    return change(this.dataSource, principal, async (transaction, concerns) => {
       const [vm] = await lockVms(transaction, principal, selector);
       if (vm === undefined) throw notFound('The virtual machine');
       const refusal = refusalOf(vm.name, vm.has_callback);
       if (refusal !== undefined) throw badRequest(refusal);
+      concerns(vm.id);
       await transaction.query('UPDATE virtual_machine SET callback_url = $2 WHERE id = $1', [vm.id, url]);
       await transaction.query(
         `INSERT INTO event (organization_id, virtual_machine_id, user_id, reason, object, message)

@@ -14,6 +14,7 @@ import type { Config } from '../../config/settings.js';
 import type { ComputeNodeId, TaskId, VmUuid } from '../../protocol/ids.js';
 import { DEFAULT_RULES, type SecurityRuleSpec } from '../../protocol/security-rule.js';
 import type { VmHardware } from '../../protocol/task.js';
+import { auditRow } from '../audit/change.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { DEADLOCK, REFERENCE_GONE, sqlState, violatedUnique } from '../database/database-error.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
@@ -351,6 +352,7 @@ function assemble(
       labels,
       rules,
       profile: keptProfile(payload),
+      audit: auditRow(principal, resolved.vmIds),
       idempotency: idempotent === undefined ? null : { ...idempotent, response },
     },
   };

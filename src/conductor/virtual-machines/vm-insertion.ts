@@ -1,7 +1,7 @@
 /**
  * The one statement that makes VMs: it claims their capacity by conditional UPDATE and inserts VM, incarnation, keys,
- * labels, security rules, event, task and webhook, or does nothing. One round trip, whatever the count and however many requests are
- * in it; PostgreSQL holds the nodes' rows until the commit, about a millisecond.
+ * labels, security rules, event, audit, task and webhook, or does nothing. One round trip, whatever the count and however
+ * many requests are in it; PostgreSQL holds the nodes' rows until the commit, about a millisecond.
  *
  * The race for the last slot is decided here and nowhere else: `assert_claimed` raises when a node had less room than
  * placement believed, and the whole statement is undone. So is the race for an address, by the unique index.
@@ -19,6 +19,7 @@ import type {
 } from '../../protocol/ids.js';
 import type { SecurityRuleSpec } from '../../protocol/security-rule.js';
 import type { VmHardware } from '../../protocol/task.js';
+import { insertAuditRows } from '../audit/change.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import type { ProfileData } from '../profiles/profile.entity.js';
 import type { PlacementExplanation } from '../scheduling/placement.js';
@@ -71,6 +72,8 @@ export interface VmInsertion {
   readonly rules: readonly SecurityRuleSpec[];
   /** The request itself, to be kept under a name. */
   readonly profile: { readonly name: string; readonly description: string; readonly data: ProfileData } | null;
+  /** The request's row in the audit. */
+  readonly audit: object;
   readonly idempotency: { readonly key: string; readonly requestHash: string; readonly response: object } | null;
 }
 
@@ -156,6 +159,8 @@ const INSERT = new PreparedStatement(
     INSERT INTO profile (organization_id, name, description, data)
     SELECT p.* FROM judged, json_to_recordset($7) AS p(organization_id int, name text, description text, data jsonb)
      WHERE judged.granted
+  ), audited AS (
+    ${insertAuditRows('$9')}, judged WHERE judged.granted
   )
   INSERT INTO task (id, compute_node_id, virtual_machine_id, incarnation_id, generation)
   SELECT task_id, node, id, incarnation_id, $5::int FROM vm`,
@@ -188,6 +193,7 @@ export async function insertVms(on: DataSource | EntityManager, insertions: read
     JSON.stringify(profiles),
     // Against a snapshot that is deleted at this very moment; with its VM, of which the event is, before any node.
     [...new Set(insertions.flatMap(({ snapshot }) => snapshot?.id ?? []))],
+    JSON.stringify(insertions.map(({ audit }) => audit)),
   ]);
 }
 

@@ -1,6 +1,7 @@
 /** The labels of a VM: a set, replaced as a whole. */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { change } from '../audit/change.js';
 import type { VmId } from '../../protocol/ids.js';
 import { notFound } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
@@ -11,7 +12,7 @@ export class VmLabels {
 
   /** @returns the VM's name. */
   async replace(principal: Principal, id: VmId, labels: readonly string[]): Promise<string> {
-    return this.dataSource.transaction(async (transaction) => {
+    return change(this.dataSource, principal, async (transaction) => {
       // The lock lets of two requests at once one win as a whole.
       const [vm] = await transaction.query<{ name: string }[]>(
         'SELECT name FROM virtual_machine WHERE id = $1 AND organization_id = $2 AND deleted_at IS NULL FOR UPDATE',

@@ -8,6 +8,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import { change } from '../audit/change.js';
 import type { ComputeNodeId, EnvironmentId, VmId } from '../../protocol/ids.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
@@ -68,7 +69,7 @@ export class VolumeAttachments {
   ) {}
 
   async attach(principal: Principal, selector: VmSelector, volumeIds: readonly number[], isProtected: boolean): Promise<AttachVolumeFields[]> {
-    const { attachments, told } = await this.dataSource.transaction(async (transaction) => {
+    const { attachments, told } = await change(this.dataSource, principal, async (transaction) => {
       const vm = await lockVm(transaction, principal, selector, ATTACHABLE);
       const node = await placeOf(transaction, vm);
       const volumes = await lockVolumes(transaction, principal, volumeIds);
@@ -89,7 +90,7 @@ export class VolumeAttachments {
   }
 
   async detach(principal: Principal, selector: VmSelector, volumeIds: readonly number[]): Promise<AttachVolumeFields[]> {
-    const { attachments, told } = await this.dataSource.transaction(async (transaction) => {
+    const { attachments, told } = await change(this.dataSource, principal, async (transaction) => {
       const vm = await lockVm(transaction, principal, selector, DETACHABLE);
       return detachFrom(transaction, principal, vm, volumeIds);
     });
@@ -102,7 +103,7 @@ export class VolumeAttachments {
    * that must keep one do not keep the others.
    */
   async detachLabelled(principal: Principal, environment: string, label: string, volumeIds: readonly number[]): Promise<LabelActionResponse> {
-    const { outcomes, told } = await this.dataSource.transaction(async (transaction) => {
+    const { outcomes, told } = await change(this.dataSource, principal, async (transaction) => {
       const vms = await lockVms(transaction, principal, { environment, label });
       if (vms.length === 0) await requireEnvironment(transaction, principal, environment);
       const held = await transaction.query<{ vm_id: VmId; volume_id: number }[]>(
@@ -135,7 +136,7 @@ export class VolumeAttachments {
   }
 
   async protect(principal: Principal, id: number, isProtected: boolean): Promise<AttachVolumeFields> {
-    return this.dataSource.transaction(async (transaction) => {
+    return change(this.dataSource, principal, async (transaction) => {
       const [, changed] = await transaction.query<[unknown, number]>(
         `UPDATE volume_attachment a SET protected = $3 FROM volume v
           WHERE a.id = $1 AND v.id = a.volume_id AND v.organization_id = $2 AND a.status <> 'DETACHED'`,

@@ -98,7 +98,7 @@ export class VolumesController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(404)
   async delete(@Caller() principal: Principal, @Id() id: number): Promise<Envelope> {
-    await this.volumes.delete(principal.organizationId, id);
+    await this.volumes.delete(principal, id);
     return new Envelope('Volume deleted successfully');
   }
 }

@@ -9,6 +9,7 @@
 import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { DataSource, type EntityManager } from 'typeorm';
+import { change, writeAudit } from '../audit/change.js';
 import type { ComputeNodeId, EnvironmentId, ImageId, OrganizationId, RegionId } from '../../protocol/ids.js';
 import type { ImageStatus } from '../catalog/image.entity.js';
 import { InjectConfig } from '../../config/config.module.js';
@@ -127,6 +128,7 @@ export class VolumesService {
             place ?? null,
           ],
         );
+        await writeAudit(transaction, principal, [id]);
         const told = await tellOfVolumes(transaction, 'create', [id]);
         return { volume: await this.read(transaction, organizationId, id), told };
       }),
@@ -156,7 +158,7 @@ export class VolumesService {
     if (environment_name === undefined && size === undefined) throw badRequest('Name what shall change: environment_name, size, or both.');
     const { organizationId } = principal;
     const volume = await this.uniquelyNamed(undefined, () =>
-      this.dataSource.transaction(async (transaction) => {
+      change(this.dataSource, principal, async (transaction) => {
         if (size !== undefined) await growVolume(transaction, principal, id, size);
         if (environment_name !== undefined) await this.move(transaction, organizationId, id, environment_name);
         return this.read(transaction, organizationId, id);
@@ -176,8 +178,9 @@ export class VolumesService {
   }
 
   /** One that is on no node is gone at once, any other when its node has removed the file. */
-  async delete(organizationId: OrganizationId, id: number): Promise<void> {
-    const told = await this.dataSource.transaction(async (transaction) => {
+  async delete(principal: Principal, id: number): Promise<void> {
+    const { organizationId } = principal;
+    const told = await change(this.dataSource, principal, async (transaction) => {
       const volume = await lockVolume(transaction, organizationId, id);
       // What is on its way out needs no second push.
       if (volume.stage === 'removing') return false;

@@ -14,6 +14,7 @@ import { Consoles1764640000000 } from './1764640000000-consoles.js';
 import { Metrics1764640000001 } from './1764640000001-metrics.js';
 import { PricesAndUsage1764650000000 } from './1764650000000-prices-and-usage.js';
 import { AccessTokens1764650000001 } from './1764650000001-access-tokens.js';
+import { Audit1764650000002 } from './1764650000002-audit.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
 import { Draining1764660000001 } from './1764660000001-draining.js';
 import { LostNodes1764660000002 } from './1764660000002-lost-nodes.js';
@@ -36,6 +37,7 @@ export const MIGRATIONS = [
   Metrics1764640000001,
   PricesAndUsage1764650000000,
   AccessTokens1764650000001,
+  Audit1764650000002,
   AnotherNode1764660000000,
   Draining1764660000001,
   LostNodes1764660000002,
