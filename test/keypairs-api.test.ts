@@ -148,3 +148,11 @@ describe('the list of keypairs', () => {
     await api.ada.api.get('/v1/core/keypairs?search=%00').expect(400);
   });
 });
+
+describe('the newest Python SDK', () => {
+  it('finds the types of keys that can be imported', async () => {
+    const { body } = await api.ada.api.get('/v1/core/supported-keypairs').expect(200);
+    expect(body.status).toBe(true);
+    expect(body.supported_key_types).toEqual(expect.arrayContaining(['ssh-ed25519', 'ssh-rsa']));
+  });
+});

@@ -82,6 +82,7 @@ export const ENDPOINTS: readonly Row[] = [
   ['DELETE', '/v1/core/environments/{}', 'environment:delete'],
 
   ['GET', '/v1/core/keypairs', 'keypair:read'],
+  ['GET', '/v1/core/supported-keypairs', 'keypair:read'],
   ['POST', '/v1/core/keypairs', 'keypair:create'],
   ['PUT', '/v1/core/keypair/{}', 'keypair:update'],
   ['DELETE', '/v1/core/keypair/{}', 'keypair:delete'],

@@ -44,6 +44,16 @@ export class KeypairsResponse extends PagedEnvelope {
   }
 }
 
+export class SupportedKeypairsResponse extends Envelope {
+  @ApiProperty({ type: [String], example: ['ssh-ed25519'] })
+  supported_key_types: readonly string[];
+
+  constructor(types: readonly string[]) {
+    super('Getting supported types of keypairs successful');
+    this.supported_key_types = types;
+  }
+}
+
 export interface KeypairRow {
   readonly id: number;
   readonly name: string;

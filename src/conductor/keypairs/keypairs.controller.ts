@@ -8,8 +8,9 @@ import { ResourceId } from '../http/resource-id.js';
 import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
 import { ImportKeypair, KeypairSearch, UpdateKeypairName } from './keypair.requests.js';
-import { KeypairResponse, KeypairsResponse } from './keypair.responses.js';
+import { KeypairResponse, KeypairsResponse, SupportedKeypairsResponse } from './keypair.responses.js';
 import { KeypairsService } from './keypairs.service.js';
+import { KEY_TYPES } from './openssh-public-key.js';
 
 const Id = (): ParameterDecorator => Param('id', new ResourceId('The keypair'));
 const ID = { name: 'id', type: 'integer' } as const;
@@ -28,6 +29,14 @@ export class KeypairsController {
     const page = pageOf(query);
     const { keypairs, count } = await this.keypairs.list(principal.organizationId, query.search, page);
     return new KeypairsResponse(keypairs, count, page);
+  }
+
+  @Get('supported-keypairs')
+  @ApiOperation({ operationId: 'list_supported_key_pair_types', summary: 'List the types of public keys that can be imported' })
+  @ApiOkResponse({ type: SupportedKeypairsResponse })
+  @DocumentedErrors()
+  types(): SupportedKeypairsResponse {
+    return new SupportedKeypairsResponse(KEY_TYPES);
   }
 
   @Post('keypairs')

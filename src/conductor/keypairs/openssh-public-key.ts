@@ -79,6 +79,9 @@ const READERS: Readonly<Record<string, (blob: Blob) => void>> = {
   'sk-ecdsa-sha2-nistp256@openssh.com': withApplication(readEcdsa('nistp256', 65)),
 };
 
+/** What `parsePublicKey` takes. */
+export const KEY_TYPES: readonly string[] = Object.keys(READERS);
+
 export function parsePublicKey(text: string): OpenSshPublicKey {
   if (/-----BEGIN [A-Z ]*PRIVATE KEY/.test(text))
     throw badRequest('public_key is a private key. Keep it to yourself, and send the content of the .pub file beside it.');

@@ -4,6 +4,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { change } from '../audit/change.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
 import { badRequest } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
@@ -36,12 +37,13 @@ export class VolumeCallbacks {
   }
 
   private write(
-    { organizationId, userId }: Principal,
+    principal: Principal,
     id: number,
     url: string | null,
     refusalOf: (name: string, present: boolean) => string | undefined,
   ): Promise<string> {
-    return this.dataSource.transaction(async (transaction) => {
+    const { organizationId, userId } = principal;
+    return change(this.dataSource, principal, async (transaction) => {
       const { name, callback_url } = await lockVolume(transaction, organizationId, id);
       const refusal = refusalOf(name, callback_url !== null);
       if (refusal !== undefined) throw badRequest(refusal);
