@@ -164,11 +164,6 @@ export class CreateInstancesPayload {
   @IsBoolean()
   enable_port_randomization?: boolean;
 
-  @ApiPropertyOptional({ enum: [false], description: 'Newer clients always send it. Nothing is installed in guests.' })
-  @IsOptional()
-  @IsIn([false], { message: 'enhanced_monitoring_enabled: nothing is installed in guests to watch them; leave it out' })
-  enhanced_monitoring_enabled?: false;
-
   @ApiPropertyOptional({ default: false, description: 'Makes the root disk a volume of its own, which outlives the VM.' })
   @IsOptional()
   @IsBoolean()
