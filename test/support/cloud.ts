@@ -65,7 +65,7 @@ export interface Cloud {
   /** A second organization, with an environment and a keypair named `other`. */
   readonly other: CloudTenant;
   readonly nodes: CloudNode[];
-  /** A string is sent as it is, an object as JSON. Without headers: with the key of `demo`. */
+  /** Text and bytes are sent as they are, an object as JSON. Without headers: with the key of `demo`. */
   request(method: string, path: string, body?: unknown, headers?: Headers, conductor?: number): Promise<Answer>;
   addNode(name: string, options?: Pick<CloudOptions, 'bootMs' | 'capacity' | 'gpus'>): Promise<CloudNode>;
   stop(): Promise<void>;
@@ -162,6 +162,8 @@ function newPublicKey(): string {
   return `ssh-ed25519 ${Buffer.concat([field(type), field(raw)]).toString('base64')} test`;
 }
 
+const contentType = (content: string | Buffer): string => (Buffer.isBuffer(content) ? 'application/octet-stream' : 'application/json');
+
 async function send(
   agent: Agent,
   origin: string,
@@ -170,13 +172,13 @@ async function send(
   body: unknown,
   headers: Headers,
 ): Promise<Answer> {
-  const content = body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body);
+  const content = body === undefined ? null : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
   const answer = await agent.request({
     origin,
     method: method as 'GET',
     path,
     body: content,
-    headers: { ...(content === null ? {} : { 'content-type': 'application/json' }), ...headers },
+    headers: { ...(content === null ? {} : { 'content-type': contentType(content) }), ...headers },
   });
   const text = await answer.body.text();
   return { status: answer.statusCode, headers: answer.headers, text, body: parsed(text) };

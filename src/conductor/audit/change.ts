@@ -23,7 +23,8 @@ export const insertAuditRows = (parameter: string): string => `
 
 const INSERT = new PreparedStatement('insert audit entry', insertAuditRows('$1'));
 
-export function auditRow(principal: Principal & Partial<Pick<KeyHolder, 'apiKeyId'>>, ids: readonly number[]): object {
+/** @param resource what the ids are of, where the path is about something else. */
+export function auditRow(principal: Principal & Partial<Pick<KeyHolder, 'apiKeyId'>>, ids: readonly number[], resource?: string): object {
   const { origin } = principal;
   return {
     organization_id: principal.organizationId,
@@ -33,7 +34,7 @@ export function auditRow(principal: Principal & Partial<Pick<KeyHolder, 'apiKeyI
     address: origin?.address ?? null,
     method: origin?.method ?? null,
     path: origin?.path ?? null,
-    resource: origin === undefined ? null : resourceOf(origin.endpoint),
+    resource: resource ?? (origin === undefined ? null : resourceOf(origin.endpoint)),
     resource_ids: ids.length > 0 ? ids : [origin?.resourceId ?? []].flat(),
   };
 }

@@ -12,6 +12,7 @@ import { Injectable, Logger, OnModuleDestroy, OnModuleInit } from '@nestjs/commo
 import { DataSource, type EntityManager } from 'typeorm';
 import type { ConsoleKind, ConsoleQuery } from '../../protocol/console.js';
 import type { ComputeNodeId, IncarnationId, VmId } from '../../protocol/ids.js';
+import { change } from '../audit/change.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import type { KeyHolder, Principal } from '../identity/principal.js';
@@ -85,7 +86,7 @@ export class ConsoleSessions implements OnModuleInit, OnModuleDestroy {
 
   /** @throws ApiError 404, 400 for a VM that is not ACTIVE, 429 for one that too many look at. */
   async request(principal: KeyHolder, selector: ConsoleSelector, kind: ConsoleKind): Promise<RequestedConsole> {
-    return this.dataSource.transaction(async (transaction) => {
+    return change(this.dataSource, principal, async (transaction, concerns) => {
       const vm = await shareVm(transaction, principal, selector);
       if (vm.status !== 'ACTIVE' || vm.incarnation === null)
         throw badRequest(`${vm.name} is ${vm.status}; its console can be requested when it is ACTIVE.`);
@@ -97,6 +98,7 @@ export class ConsoleSessions implements OnModuleInit, OnModuleDestroy {
          VALUES ($1, $2, $3, $4, $5, $6, $7, now() + interval '${DEADLINE_SECONDS.requested} seconds') RETURNING id`,
         [principal.organizationId, principal.userId, principal.apiKeyId, vm.id, vm.incarnation, vm.node, kind],
       );
+      concerns(vm.id);
       return { console: id, vmId: vm.id, vmName: vm.name };
     });
   }

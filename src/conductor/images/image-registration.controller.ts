@@ -29,7 +29,7 @@ export class ImageRegistrationController {
   @ApiOkResponse({ type: ImageResponse })
   @DocumentedErrors(403, 404, 409)
   async register(@Caller() principal: Principal, @Body() body: RegisterImagePayload): Promise<ImageResponse> {
-    return new ImageResponse(await this.registration.register(principal.organizationId, body));
+    return new ImageResponse(await this.registration.register(principal, body));
   }
 
   @Put(':id/file')
@@ -47,6 +47,6 @@ export class ImageRegistrationController {
     @Headers('content-length') length: string | undefined,
   ): Promise<ImageResponse> {
     const bytes = length === undefined ? undefined : Number(length);
-    return new ImageResponse(await this.uploads.receive(principal.organizationId, id as ImageId, streamedBody(request), bytes));
+    return new ImageResponse(await this.uploads.receive(principal, id as ImageId, streamedBody(request), bytes));
   }
 }

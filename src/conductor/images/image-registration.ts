@@ -6,13 +6,15 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
-import type { ImageId, OrganizationId, RegionId } from '../../protocol/ids.js';
+import type { ImageId, RegionId } from '../../protocol/ids.js';
 import type { ImageChecksum } from '../../protocol/image.js';
+import { change } from '../audit/change.js';
 import type { ImageFields } from '../catalog/image.responses.js';
 import { ImagesService } from '../catalog/images.service.js';
 import { violatedUnique } from '../database/database-error.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
 import { alreadyExists, ApiError, notFound } from '../http/api-error.js';
+import type { Principal } from '../identity/principal.js';
 import type { RegisterImagePayload } from './image.requests.js';
 
 /** Of the lock under which an organization's images are counted. */
@@ -27,24 +29,25 @@ export class ImageRegistration {
     @InjectConfig() private readonly config: Config,
   ) {}
 
-  async register(organizationId: OrganizationId, payload: RegisterImagePayload): Promise<ImageFields> {
+  async register(principal: Principal, payload: RegisterImagePayload): Promise<ImageFields> {
     const { url } = payload;
     if (url !== undefined) this.egress.checkUrl(url);
     const checksum = payload.checksum === undefined ? undefined : checksumOf(payload.checksum);
     const [region] = await this.dataSource.query<{ id: RegionId }[]>('SELECT id FROM region WHERE name = $1', [payload.region_name]);
     if (region === undefined) throw notFound(`The region ${JSON.stringify(payload.region_name)}`);
     try {
-      const id = await this.insert(organizationId, region.id, payload, checksum);
-      return await this.images.get(organizationId, id);
+      const id = await this.insert(principal, region.id, payload, checksum);
+      return await this.images.get(principal.organizationId, id);
     } catch (error) {
       if (violatedUnique(error) !== 'uq_image_private_name') throw error;
       throw alreadyExists(`You have an image '${payload.name}' in region ${payload.region_name}. Choose another name, or delete it first.`);
     }
   }
 
-  private insert(organizationId: OrganizationId, regionId: RegionId, payload: RegisterImagePayload, checksum: ImageChecksum | undefined): Promise<ImageId> {
+  private insert(principal: Principal, regionId: RegionId, payload: RegisterImagePayload, checksum: ImageChecksum | undefined): Promise<ImageId> {
+    const { organizationId } = principal;
     const { name, type = 'Custom', version = '', description = null, minimum_disk = 0, url = null, format } = payload;
-    return this.dataSource.transaction(async (transaction) => {
+    return change(this.dataSource, principal, async (transaction, concerns) => {
       // Two requests for the last one that may be: the second counts the first.
       await transaction.query('SELECT pg_advisory_xact_lock($1, $2)', [COUNTING, organizationId]);
       const [{ count }] = await transaction.query<[{ count: number }]>(
@@ -68,6 +71,7 @@ export class ImageRegistration {
          VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))`,
         [id, url === null ? 'upload' : 'url', url, format, checksum?.algorithm ?? null, checksum?.digest ?? null, this.config.imageDeadlineSeconds],
       );
+      concerns(id);
       return id;
     });
   }

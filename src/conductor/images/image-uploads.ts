@@ -15,9 +15,11 @@ import type { Config } from '../../config/settings.js';
 import { gibibytesOf, ImageRefusedError, inspectDiskImage, type DiskImage } from '../../image-format/disk-image.js';
 import type { ImageId, OrganizationId } from '../../protocol/ids.js';
 import type { ImageChecksum } from '../../protocol/image.js';
+import { changeRows } from '../audit/change.js';
 import type { ImageFields } from '../catalog/image.responses.js';
 import { ImagesService } from '../catalog/images.service.js';
 import { ApiError, badRequest } from '../http/api-error.js';
+import type { Principal } from '../identity/principal.js';
 import { ImageStore, uploadUrl } from './image-store.js';
 
 const LEASE_SECONDS = 60;
@@ -62,7 +64,7 @@ const FINISH = `
        SET status = 'available', size_bytes = $3, min_disk_gib = greatest(i.min_disk_gib, $4),
            files = jsonb_build_object('disk', jsonb_build_object('url', $5::text, 'sha256', $6::text, 'format', t.format))
       FROM ended t WHERE i.id = t.image_id)
-  SELECT image_id FROM ended`;
+  SELECT image_id AS id FROM ended`;
 
 @Injectable()
 export class ImageUploads {
@@ -76,10 +78,10 @@ export class ImageUploads {
   ) {}
 
   /** @param announcedBytes of the whole file, where the client said. */
-  async receive(organizationId: OrganizationId, id: ImageId, content: Readable, announcedBytes: number | undefined): Promise<ImageFields> {
+  async receive(principal: Principal, id: ImageId, content: Readable, announcedBytes: number | undefined): Promise<ImageFields> {
     const mostBytes = this.config.imageMaxGib * GIB;
     if ((announcedBytes ?? 0) > mostBytes) throw this.tooLarge();
-    const transfer = await this.begin(organizationId, id, announcedBytes);
+    const transfer = await this.begin(principal.organizationId, id, announcedBytes);
     const name = randomUUID();
     try {
       const path = await this.store.partialPath(name);
@@ -89,8 +91,8 @@ export class ImageUploads {
         throw badRequest(`The file's ${transfer.checksum_algorithm} is ${received.declared}, but ${transfer.checksum} was expected. Upload it again.`);
       const disk = await this.inspect(path, transfer);
       await this.store.keep(name);
-      await this.finish(transfer, name, received, disk);
-      return await this.images.get(organizationId, id);
+      await this.finish(principal, transfer, name, received, disk);
+      return await this.images.get(principal.organizationId, id);
     } catch (error) {
       await this.store.remove(name);
       await this.release(transfer);
@@ -150,9 +152,9 @@ export class ImageUploads {
     return await inspectDiskImage(path, format, this.config.imageMaxDiskGib * GIB);
   }
 
-  private async finish(transfer: Transfer, name: string, { bytes, sha256 }: Received, disk: DiskImage): Promise<void> {
+  private async finish(principal: Principal, transfer: Transfer, name: string, { bytes, sha256 }: Received, disk: DiskImage): Promise<void> {
     const parameters = [transfer.image_id, transfer.attempt, bytes, gibibytesOf(disk), uploadUrl(name), sha256];
-    const kept = await this.dataSource.query<unknown[]>(FINISH, parameters);
+    const kept = await changeRows(this.dataSource, principal, FINISH, parameters);
     if (kept.length === 0) throw new ApiError(409, 'The image was deleted or given up while its file was uploaded.', 'conflict');
   }
 

@@ -10,6 +10,7 @@ import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { ComputeNodeId } from '../../protocol/ids.js';
+import { change, writeAudit } from '../audit/change.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { violatedUnique } from '../database/database-error.js';
 import { ApiError, alreadyExists, badRequest, notFound } from '../http/api-error.js';
@@ -66,9 +67,10 @@ export class SnapshotCreation {
 
   /** @throws ApiError 404, 400 in a state that allows none, 403 beyond the quota, 409 for a name that is taken or without room. */
   async ofOne(principal: Principal, selector: VmSelector, request: CreateSnapshotPayload): Promise<SnapshotFields> {
-    const snapshot = await this.dataSource.transaction(async (transaction) => {
+    const snapshot = await change(this.dataSource, principal, async (transaction, concerns) => {
       const [vm] = await lockVms(transaction, principal, selector);
       if (vm === undefined) throw notFound('The virtual machine');
+      concerns(vm.id);
       return { row: await requestOf(transaction, principal, vm, request), told: vm.has_callback };
     });
     this.committed(snapshot.told);
@@ -89,6 +91,8 @@ export class SnapshotCreation {
           if (!(error instanceof ApiError)) throw error;
           refusals.set(vm, error);
         }
+      const accepted = vms.filter((vm) => !refusals.has(vm)).map(({ id }) => id);
+      if (accepted.length > 0) await writeAudit(transaction, principal, accepted);
       return { vms, refusals };
     });
     const { vms, refusals } = results;

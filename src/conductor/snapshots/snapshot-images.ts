@@ -4,6 +4,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import { change } from '../audit/change.js';
 import { ImagesService } from '../catalog/images.service.js';
 import type { ImageFields } from '../catalog/image.responses.js';
 import { violatedUnique } from '../database/database-error.js';
@@ -40,7 +41,7 @@ export class SnapshotImages {
 
   /** @throws ApiError 404; 400 when it is not complete; 409 when it has an image already, or the name is taken. */
   async make(principal: Principal, id: number, { name, labels = [] }: CreateImagePayload): Promise<ImageFields> {
-    const imageId = await this.dataSource.transaction((transaction) => insert(transaction, principal, id, name, labels));
+    const imageId = await change(this.dataSource, principal, (transaction) => insert(transaction, principal, id, name, labels));
     return await this.images.get(principal.organizationId, imageId);
   }
 }

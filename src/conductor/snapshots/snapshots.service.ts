@@ -9,6 +9,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { OrganizationId } from '../../protocol/ids.js';
+import { writeAudit } from '../audit/change.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
 import { apiTime, type Page } from '../http/envelope.js';
@@ -88,6 +89,7 @@ export class SnapshotsService {
         throw new ApiError(409, `${user.name} is being made of the snapshot '${snapshot.name}'. Delete it when that VM is ACTIVE.`, 'in_use');
       await transaction.query('UPDATE snapshot SET removal_requested_at = now(), updated_at = now() WHERE id = $1', [id]);
       await transaction.query('UPDATE image SET deleted_at = now() WHERE snapshot_id = $1 AND deleted_at IS NULL', [id]);
+      await writeAudit(transaction, principal, [id]);
       return await writeSnapshotNews(transaction, [{ snapshotId: id, news: 'removing', userId }]);
     });
     if (told) this.deliverer.wake();

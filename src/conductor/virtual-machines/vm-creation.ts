@@ -352,7 +352,7 @@ function assemble(
       labels,
       rules,
       profile: keptProfile(payload),
-      audit: auditRow(principal, resolved.vmIds),
+      audit: auditRow(principal, resolved.vmIds, 'virtual-machine'),
       idempotency: idempotent === undefined ? null : { ...idempotent, response },
     },
   };

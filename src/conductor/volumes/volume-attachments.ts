@@ -8,7 +8,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import { change } from '../audit/change.js';
+import { change, writeAudit } from '../audit/change.js';
 import type { ComputeNodeId, EnvironmentId, VmId } from '../../protocol/ids.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
 import { ApiError, badRequest, notFound } from '../http/api-error.js';
@@ -69,8 +69,9 @@ export class VolumeAttachments {
   ) {}
 
   async attach(principal: Principal, selector: VmSelector, volumeIds: readonly number[], isProtected: boolean): Promise<AttachVolumeFields[]> {
-    const { attachments, told } = await change(this.dataSource, principal, async (transaction) => {
+    const { attachments, told } = await change(this.dataSource, principal, async (transaction, concerns) => {
       const vm = await lockVm(transaction, principal, selector, ATTACHABLE);
+      concerns(vm.id);
       const node = await placeOf(transaction, vm);
       const volumes = await lockVolumes(transaction, principal, volumeIds);
       await refuseUnattachable(transaction, vm, node, volumes);
@@ -90,8 +91,9 @@ export class VolumeAttachments {
   }
 
   async detach(principal: Principal, selector: VmSelector, volumeIds: readonly number[]): Promise<AttachVolumeFields[]> {
-    const { attachments, told } = await change(this.dataSource, principal, async (transaction) => {
+    const { attachments, told } = await change(this.dataSource, principal, async (transaction, concerns) => {
       const vm = await lockVm(transaction, principal, selector, DETACHABLE);
+      concerns(vm.id);
       return detachFrom(transaction, principal, vm, volumeIds);
     });
     this.committed(told);
@@ -103,7 +105,7 @@ export class VolumeAttachments {
    * that must keep one do not keep the others.
    */
   async detachLabelled(principal: Principal, environment: string, label: string, volumeIds: readonly number[]): Promise<LabelActionResponse> {
-    const { outcomes, told } = await change(this.dataSource, principal, async (transaction) => {
+    const { outcomes, told } = await this.dataSource.transaction(async (transaction) => {
       const vms = await lockVms(transaction, principal, { environment, label });
       if (vms.length === 0) await requireEnvironment(transaction, principal, environment);
       const held = await transaction.query<{ vm_id: VmId; volume_id: number }[]>(
@@ -122,6 +124,8 @@ export class VolumeAttachments {
         });
         outcomes.push({ id: vm.id, name: vm.name, accepted: refusal === undefined, message: refusal?.message ?? '' });
       }
+      const accepted = outcomes.filter((outcome) => outcome.accepted).map(({ id }) => id);
+      if (accepted.length > 0) await writeAudit(transaction, principal, accepted);
       return { outcomes, told };
     });
     this.committed(told);
