@@ -8,6 +8,7 @@ import { ENDPOINTS, endpointKey } from '../src/conductor/access/endpoints.js';
 import { Lab, REGION } from './conformance/lab.js';
 import { PREPARATIONS, type Preparation } from './conformance/preparations.js';
 import { startCloud, type Answer, type Cloud, type Json } from './support/cloud.js';
+import { eventually } from './support/eventually.js';
 import { scratchFolder } from './support/scratch.js';
 
 /** GET, because Infrahub's clients send GET. Who asks for a console gets into the guest: that is kept too. */
@@ -22,8 +23,12 @@ const NO_CHANGE: Readonly<Record<string, string>> = {
 /** What these change has no number. */
 const WITHOUT_NUMBER: readonly string[] = ['POST /v1/core/callbacks/signing-secrets/rotate', 'POST /v1/core/callbacks/deliveries/{}/replay'];
 
-/** Behind no API key: what machines report is in events and tasks, and what the operator does is of no organization. */
-const NOT_OF_USERS = /^\/(compute|metadata|admin)\//;
+/** The same controllers as under /v1. */
+const UNVERSIONED = /^\/gitops\//;
+
+/** Behind no API key: what machines report is in events and tasks, and what the operator does is of no organization, and what forges tell changes
+ * nothing by itself. */
+const NOT_OF_USERS = /^\/(compute|metadata|admin)\/|\/github-webhook$/;
 
 const VM = '/core/virtual-machines';
 const named = async (lab: Lab, state?: 'stopped' | 'hibernated'): Promise<string> => {
@@ -51,6 +56,9 @@ const attached = async (lab: Lab): Promise<{ name: string; label: string; volume
 };
 const newImage = (lab: Lab): object => ({ name: lab.name(), region_name: REGION, format: 'qcow2' });
 const newSnapshot = (lab: Lab): object => ({ name: lab.name(), description: 'of this test' });
+const newRepository = (lab: Lab): object => ({ name: lab.name(), url: 'https://example.org/cloud.git', poll_seconds: 3_600 });
+const repository = async (lab: Lab): Promise<string> =>
+  `/gitops/git-repo/${(await lab.call('POST', '/gitops/git-repo', newRepository(lab))).git_repo.id}`;
 const CALLBACK = { url: 'https://example.org/hook' };
 const withCallback = async (lab: Lab): Promise<string> => {
   const { name } = await lab.vm({ callback_url: 'https://example.org/first' });
@@ -100,6 +108,17 @@ const OWN: Readonly<Record<string, Preparation>> = {
     const { image } = await lab.call('POST', '/core/images', newImage(lab));
     return { path: `/core/images/${image.id}/file`, body: emptyQcow2() };
   },
+  'POST /v1/gitops/apply': () => ({ path: '/gitops/apply', body: { files: {} } }),
+  'POST /v1/gitops/git-repo': (lab) => ({ path: '/gitops/git-repo', body: newRepository(lab) }),
+  'PUT /v1/gitops/git-repo/{}': async (lab) => ({ path: await repository(lab), body: { poll_seconds: 300 } }),
+  'DELETE /v1/gitops/git-repo/{}': async (lab) => ({ path: await repository(lab) }),
+  'POST /v1/gitops/git-repo/{}/sync': async (lab) => ({ path: `${await repository(lab)}/sync` }),
+  'POST /v1/gitops/git-repo/{}/pause': async (lab) => ({ path: `${await repository(lab)}/pause` }),
+  'POST /v1/gitops/git-repo/{}/resume': async (lab) => ({ path: `${await repository(lab)}/resume` }),
+  'POST /v1/gitops/git-repo/{}/rollback': async (lab) => {
+    const { git_repo_id, commit } = await lab.call('POST', '/gitops/apply', { name: lab.name(), files: {} });
+    return { path: `/gitops/git-repo/${git_repo_id}/rollback`, body: { commit } };
+  },
   'PUT /v1/core/volumes/{}': async (lab) => {
     const { name } = await lab.environment();
     return { path: `/core/volumes/${(await lab.volume()).id}`, body: { environment_name: name } };
@@ -138,7 +157,7 @@ afterAll(async () => await cloud.stop(), 60_000);
 const isChange = (method: string, path: string): boolean => method !== 'GET' || CHANGING_GET.test(path);
 
 /** The table of endpoints is held against the OpenAPI document by `access.test.ts`, in both directions. */
-const CHANGES = ENDPOINTS.filter(([method, path]) => isChange(method, path))
+const CHANGES = ENDPOINTS.filter(([method, path]) => isChange(method, path) && !UNVERSIONED.test(path))
   .map(([method, path]) => endpointKey(method, path))
   .filter((name) => NO_CHANGE[name] === undefined);
 
@@ -154,7 +173,7 @@ describe('a change', () => {
   it('is every endpoint of the document that is for users and does not only read', async () => {
     const { paths } = (await cloud.request('GET', '/openapi.json')).body as { paths: Record<string, object> };
     const documented = Object.entries(paths)
-      .filter(([path]) => !NOT_OF_USERS.test(path))
+      .filter(([path]) => !NOT_OF_USERS.test(path) && !UNVERSIONED.test(path))
       .flatMap(([path, methods]) => Object.keys(methods).map((method) => [method.toUpperCase(), path] as const))
       .filter(([method, path]) => isChange(method, path))
       .map(([method, path]) => endpointKey(method, path));
@@ -216,6 +235,27 @@ describe('the audit', () => {
     await send('GET', `${VM}/demo/labels/${label}/stop`);
     const { audit: rows } = await audit(`?resource=virtual-machine&resource_id=${ids[1]}`);
     expect(rows.map(({ resource_ids }: Json) => resource_ids.toSorted((a: number, b: number) => a - b))).toEqual([ids, ids]);
+  });
+
+  it('tells what a manifest changed, by its commit', async () => {
+    const name = lab.name();
+    const manifest = JSON.stringify({ apiVersion: 'baton/v1', kind: 'Environment', metadata: { name }, spec: { region: REGION } });
+    const { git_repo_id, commit } = await lab.call('POST', '/gitops/apply', { name: lab.name(), files: { 'a.yaml': manifest } });
+    const [row] = await eventually(async () => {
+      const { audit: rows } = await audit(`?request_id=${commit}`);
+      expect(rows).toHaveLength(1);
+      return rows as [Json];
+    }, 20_000);
+    const { environments } = await lab.call('GET', `/core/environments?search=${name}`);
+    expect(row).toMatchObject({
+      method: 'SYNC',
+      path: `/v1/gitops/git-repo/${git_repo_id}`,
+      resource: 'environment',
+      resource_ids: [environments[0].id],
+      user: expect.stringContaining('@service.invalid'),
+      address: null,
+      api_key_id: null,
+    });
   });
 
   it('is of the own organization alone', async () => {

@@ -40,8 +40,8 @@ export function auditRow(principal: Principal & Partial<Pick<KeyHolder, 'apiKeyI
 }
 
 /** For a change whose transaction is somebody else's. */
-export const writeAudit = async (transaction: EntityManager, principal: Principal, ids: readonly number[]): Promise<void> =>
-  void (await INSERT.run(transaction, [JSON.stringify([auditRow(principal, ids)])]));
+export const writeAudit = async (transaction: EntityManager, principal: Principal, ids: readonly number[], resource?: string): Promise<void> =>
+  void (await INSERT.run(transaction, [JSON.stringify([auditRow(principal, ids, resource)])]));
 
 export async function change<Result>(
   dataSource: DataSource,

@@ -2,10 +2,11 @@
 import type { FastifyRequest } from 'fastify';
 
 export interface Origin {
-  /** As in the answer's `x-request-id`. */
+  /** As in the answer's `x-request-id`; of what Git asked for, the commit. */
   readonly requestId: string;
-  /** Of the peer; no header can claim another. */
-  readonly address: string;
+  /** Of the peer; no header can claim another. Git has none. */
+  readonly address: string | null;
+  /** Of HTTP, or `SYNC`. */
   readonly method: string;
   /** The route, with its parameters as `{}`. */
   readonly endpoint: string;
@@ -32,8 +33,10 @@ function idIn(path: string): number | null {
   return digits === undefined ? null : Number(digits);
 }
 
+const GROUPS: ReadonlySet<string> = new Set(['v1', 'core', 'auth', 'gitops']);
+
 /** `/v1/core/virtual-machines/{}/start` is about a `virtual-machine`. */
 export function resourceOf(endpoint: string): string {
-  const parts = endpoint.split('/').filter((part) => part !== '' && part !== 'v1' && part !== 'core' && part !== 'auth');
+  const parts = endpoint.split('/').filter((part) => part !== '' && !GROUPS.has(part));
   return (parts[0] ?? '').replace(/s$/, '');
 }

@@ -7,9 +7,10 @@
  */
 import { Injectable, Logger } from '@nestjs/common';
 import type { Permission } from '../../access/permissions.js';
+import type { Origin } from '../../audit/origin.js';
 import { ApiError } from '../../http/api-error.js';
 import { toApiError } from '../../http/error-filter.js';
-import { titleOf, type ResourceKey } from '../manifest/resource.js';
+import { titleOf, type Kind, type ResourceKey } from '../manifest/resource.js';
 import { destroys, type Action, type Plan } from '../plan/plan.js';
 import type { LeasedOwner } from '../state/ownership.js';
 import type { SyncAction } from '../gitops-sync.entity.js';
@@ -68,7 +69,7 @@ export class Execution {
     const missing = requiredPermissions(action).find((permission) => !context.granted.has(permission));
     if (missing !== undefined) return told('failed', `The role of the repository's service account lacks the permission ${missing}.`);
     try {
-      return told(await this.resources.carryOut(action, context.owner, context.commit));
+      return told(await this.resources.carryOut(action, { ...context.owner, origin: originOf(action, context) }, context.commit));
     } catch (error) {
       const refusal = toApiError(error);
       if (!(error instanceof ApiError) && refusal.status >= 500)
@@ -77,6 +78,25 @@ export class Execution {
     }
   }
 }
+
+/** Where the API has what a manifest declares. */
+const ROUTES: Readonly<Record<Kind, string>> = {
+  Environment: '/core/environments',
+  Keypair: '/core/keypairs',
+  Firewall: '/core/firewalls',
+  Volume: '/core/volumes',
+  Profile: '/core/profiles',
+  VirtualMachine: '/core/virtual-machines',
+};
+
+const originOf = ({ identity, actual }: Action, { owner, commit }: ExecutionContext): Origin => ({
+  requestId: commit,
+  address: null,
+  method: 'SYNC',
+  endpoint: ROUTES[identity.kind],
+  path: `/v1/gitops/git-repo/${owner.id}`,
+  resourceId: actual?.id ?? null,
+});
 
 export const describe = ({ verb, identity, changes }: Action): Omit<SyncAction, 'result' | 'message'> => ({
   verb,

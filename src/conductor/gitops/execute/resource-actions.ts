@@ -67,18 +67,17 @@ export class ResourceActions {
   }
 
   private async make(declared: DeclaredResource, owner: LeasedOwner): Promise<number> {
-    const { organizationId } = owner;
     const { environment, name } = declared;
     switch (declared.kind) {
       case 'Environment':
-        return (await this.environments.create(organizationId, name, declared.spec.region)).id;
+        return (await this.environments.create(owner, name, declared.spec.region)).id;
       case 'Keypair': {
         const { public_key } = declared.spec;
-        return (await this.keypairs.import(organizationId, { name, environment_name: environment, public_key })).id;
+        return (await this.keypairs.import(owner, { name, environment_name: environment, public_key })).id;
       }
       case 'Firewall': {
         const environment_id = await this.environmentId(owner, environment);
-        return (await this.firewalls.create(organizationId, { environment_id, name })).id;
+        return (await this.firewalls.create(owner, { environment_id, name })).id;
       }
       case 'Volume': {
         const { size, type } = declared.spec;
@@ -86,7 +85,7 @@ export class ResourceActions {
       }
       case 'Profile': {
         const { description, data } = declared.spec;
-        return (await this.profiles.create(organizationId, { name, description, data })).id;
+        return (await this.profiles.create(owner, { name, description, data })).id;
       }
       case 'VirtualMachine':
         return await this.virtualMachines.create(owner, declared);
@@ -94,14 +93,13 @@ export class ResourceActions {
   }
 
   private async update({ declared, actual, changes }: Action, owner: LeasedOwner): Promise<Outcome> {
-    const { organizationId } = owner;
     const { id } = actual!;
     switch (declared!.kind) {
       case 'Environment':
-        await this.environments.rename(organizationId, id, declared!.name);
+        await this.environments.rename(owner, id, declared!.name);
         return 'done';
       case 'Keypair':
-        await this.keypairs.rename(organizationId, id, declared!.name);
+        await this.keypairs.rename(owner, id, declared!.name);
         return 'done';
       case 'Volume': {
         const changed = new Set(changes.map(({ field }) => field));
@@ -122,25 +120,24 @@ export class ResourceActions {
   }
 
   private async delete(actual: ActualResource, owner: LeasedOwner): Promise<Outcome> {
-    const { organizationId } = owner;
     const { kind, id, readiness } = actual;
     if (readiness === 'deleting' || readiness === 'busy') return 'waiting';
     switch (kind) {
       case 'Environment':
-        await this.environments.delete(organizationId, id);
+        await this.environments.delete(owner, id);
         break;
       case 'Keypair':
-        await this.keypairs.delete(organizationId, id);
+        await this.keypairs.delete(owner, id);
         break;
       case 'Firewall':
-        await this.firewalls.delete(organizationId, id);
+        await this.firewalls.delete(owner, id);
         break;
       case 'Volume':
         // Its file may take its time to go.
-        await this.volumes.delete(organizationId, id);
+        await this.volumes.delete(owner, id);
         return 'waiting';
       case 'Profile':
-        await this.profiles.delete(organizationId, id);
+        await this.profiles.delete(owner, id);
         break;
       case 'VirtualMachine':
         await this.virtualMachines.delete(owner, id);

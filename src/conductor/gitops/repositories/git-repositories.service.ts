@@ -6,6 +6,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { createHash, randomBytes } from 'node:crypto';
 import type { OrganizationId, UserId } from '../../../protocol/ids.js';
+import { writeAudit } from '../../audit/change.js';
 import { violatedUnique } from '../../database/database-error.js';
 import { EgressPolicy } from '../../egress/egress-policy.js';
 import { alreadyExists, badRequest, notFound } from '../../http/api-error.js';
@@ -31,6 +32,7 @@ import type { GitRepositoryRow, SyncRow } from './git-repository.responses.js';
 import { endServiceAccount, giveRole, makeServiceAccount, requireAccountHeld } from './service-accounts.js';
 
 export const REPOSITORY = 'The Git repository';
+const AUDITED_AS = 'git-repo';
 
 const SYNC_COLUMNS = 's.id, s.trigger, s.commit, s.author, s.message, s.state, s.actions, s.problems, s.started_at, s.finished_at';
 
@@ -113,7 +115,7 @@ export class GitRepositoriesService {
         callback_url: request.callback_url ?? null,
         requested: 'created',
       });
-      await tell(transaction, caller, 'GitRepositoryAdded', name, `Added, following ${request.ref ?? 'main'} of ${request.url}.`);
+      await tell(transaction, caller, 'GitRepositoryAdded', id, name, `Added, following ${request.ref ?? 'main'} of ${request.url}.`);
       return await this.read(transaction, caller.organizationId, id);
     });
     this.watcher.wake();
@@ -141,7 +143,7 @@ export class GitRepositoriesService {
           WHERE organization_id = $1 AND id = $2`,
         [caller.organizationId, id, ...columns.map((column) => changes[column])],
       );
-      await tell(transaction, caller, 'GitRepositoryChanged', account.name, 'Its settings were changed.');
+      await tell(transaction, caller, 'GitRepositoryChanged', id, account.name, 'Its settings were changed.');
       return await this.read(transaction, caller.organizationId, id);
     });
     this.watcher.wake();
@@ -154,7 +156,7 @@ export class GitRepositoriesService {
       const { name, userId } = await lock(transaction, caller.organizationId, id);
       await transaction.query('DELETE FROM git_repository WHERE organization_id = $1 AND id = $2', [caller.organizationId, id]);
       await endServiceAccount(transaction, caller.organizationId, userId);
-      await tell(transaction, caller, 'GitRepositoryRemoved', name, 'Removed. What it made stays.');
+      await tell(transaction, caller, 'GitRepositoryRemoved', id, name, 'Removed. What it made stays.');
       return name;
     });
   }
@@ -242,7 +244,11 @@ export class GitRepositoriesService {
       );
       return { id: existing?.id ?? null, commit, assessment: await this.assessApplied(caller, existing?.id ?? 0, request, manifest) };
     }
-    const id = await this.appliedSet(caller, name, request);
+    const id = await this.uniquelyNamed(name, async (transaction) => {
+      const applied = await appliedSet(transaction, caller, name, request);
+      await writeAudit(transaction, caller, [applied], AUDITED_AS);
+      return applied;
+    });
     await this.snapshots.keep(id, snapshot);
     const assessment = await this.assessApplied(caller, id, request, manifest);
     await this.dataSource.query(
@@ -257,37 +263,6 @@ export class GitRepositoriesService {
   private async assessApplied({ organizationId }: KeyHolder, id: number, request: ApplyPayload, manifest: CompiledManifest): Promise<Assessment> {
     const { environments = [], prune = false, prune_limit: pruneLimit = 10 } = request;
     return await this.assessments.assess({ id, organizationId, environments, prune, pruneLimit }, manifest, 0);
-  }
-
-  private async appliedSet(caller: KeyHolder, name: string, { environments = [], prune = false, prune_limit = 10, role }: ApplyPayload): Promise<number> {
-    return await this.uniquelyNamed(name, async (transaction) => {
-      const [existing] = await transaction.query<{ id: number; url: string | null; user_id: UserId }[]>(
-        'SELECT id, url, user_id FROM git_repository WHERE organization_id = $1 AND name = $2 FOR UPDATE',
-        [caller.organizationId, name],
-      );
-      if (existing === undefined)
-        return await insert(transaction, caller, name, role, {
-          url: null,
-          ref: '',
-          path: '',
-          environments,
-          poll_seconds: 300,
-          prune,
-          prune_limit,
-          mode: 'apply',
-          drift_policy: 'report',
-        });
-      if (existing.url !== null) throw alreadyExists(`${name} is a Git repository. Apply under another name.`);
-      await requireAccountHeld(transaction, caller, existing.user_id);
-      if (role !== undefined) await giveRole(transaction, caller, existing.user_id, role);
-      await transaction.query('UPDATE git_repository SET environments = $2, prune = $3, prune_limit = $4, paused = false, pinned_commit = NULL WHERE id = $1', [
-        existing.id,
-        environments,
-        prune,
-        prune_limit,
-      ]);
-      return existing.id;
-    });
   }
 
   private async authorOf({ userId }: KeyHolder): Promise<string> {
@@ -358,7 +333,7 @@ export class GitRepositoriesService {
           WHERE organization_id = $1 AND id = $2`,
         [caller.organizationId, id, paused, pinned_commit, requested],
       );
-      await tell(transaction, caller, 'GitRepositoryChanged', repository.name, message);
+      await tell(transaction, caller, 'GitRepositoryChanged', id, repository.name, message);
       return repository.name;
     });
     this.watcher.wake();
@@ -425,7 +400,44 @@ async function insert(transaction: EntityManager, caller: KeyHolder, name: strin
   return id;
 }
 
-async function tell(transaction: EntityManager, { organizationId, userId }: KeyHolder, reason: string, object: string, message: string): Promise<void> {
+async function appliedSet(
+  transaction: EntityManager,
+  caller: KeyHolder,
+  name: string,
+  { environments = [], prune = false, prune_limit = 10, role }: ApplyPayload,
+): Promise<number> {
+  const [existing] = await transaction.query<{ id: number; url: string | null; user_id: UserId }[]>(
+    'SELECT id, url, user_id FROM git_repository WHERE organization_id = $1 AND name = $2 FOR UPDATE',
+    [caller.organizationId, name],
+  );
+  if (existing === undefined)
+    return await insert(transaction, caller, name, role, {
+      url: null,
+      ref: '',
+      path: '',
+      environments,
+      poll_seconds: 300,
+      prune,
+      prune_limit,
+      mode: 'apply',
+      drift_policy: 'report',
+    });
+  if (existing.url !== null) throw alreadyExists(`${name} is a Git repository. Apply under another name.`);
+  await requireAccountHeld(transaction, caller, existing.user_id);
+  if (role !== undefined) await giveRole(transaction, caller, existing.user_id, role);
+  await transaction.query('UPDATE git_repository SET environments = $2, prune = $3, prune_limit = $4, paused = false, pinned_commit = NULL WHERE id = $1', [
+    existing.id,
+    environments,
+    prune,
+    prune_limit,
+  ]);
+  return existing.id;
+}
+
+/** In the events and in the audit. */
+async function tell(transaction: EntityManager, caller: KeyHolder, reason: string, id: number, object: string, message: string): Promise<void> {
+  const { organizationId, userId } = caller;
+  await writeAudit(transaction, caller, [id], AUDITED_AS);
   await transaction.query('INSERT INTO event (organization_id, user_id, reason, object, message) VALUES ($1, $2, $3, $4, $5)', [
     organizationId,
     userId,

@@ -7,6 +7,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { UserId } from '../../../protocol/ids.js';
+import type { Origin } from '../../audit/origin.js';
 import { ApiError } from '../../http/api-error.js';
 import { titleOf, type DeclaredResource, type Identity, type Kind } from '../manifest/resource.js';
 import type { Owner } from './actual-state.js';
@@ -15,6 +16,8 @@ export interface LeasedOwner extends Owner {
   readonly lease: string;
   /** The service account. */
   readonly userId: UserId;
+  /** What of the repository asks for it, for the audit. */
+  readonly origin?: Origin;
 }
 
 export interface OwnedResource extends Identity {
