@@ -12,3 +12,8 @@ export async function guestImage(): Promise<string> {
   await run(join(process.cwd(), 'guest-image/build.sh'), [folder]);
   return folder;
 }
+
+/** @param disk where the tiny guest is put as one that boots by itself, with a boot loader and no kernel beside it. */
+export async function makeBootableDisk(disk: string): Promise<void> {
+  await run(join(process.cwd(), 'guest-image/bootable-disk.sh'), [await guestImage(), disk]);
+}

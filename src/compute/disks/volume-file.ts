@@ -6,12 +6,11 @@
 import { randomUUID } from 'node:crypto';
 import { chmod, link, rm, stat } from 'node:fs/promises';
 import type { ImageFormat } from '../../image-format/disk-image.js';
-import { runCommand } from '../hypervisor/libvirt/host-command.js';
 import { virtualSize } from './overlay-disk.js';
+import { qemuImg, qemuImgFor } from './qemu-img.js';
 
-const TIMEOUT_MS = 60_000;
 /** For the copy of a whole image. */
-const COPY_TIMEOUT_MS = 30 * 60_000;
+const COPY_WITHIN_MS = 30 * 60_000;
 const GIB = 2 ** 30;
 
 /** What a volume begins with: an image that was found fit for it. */
@@ -29,7 +28,7 @@ export async function ensureVolumeFile(path: string, sizeGib: number, content?: 
   const partial = `${path}.${randomUUID()}.partial`;
   try {
     if (source) await copyImage(source, partial, sizeGib);
-    else await qemuImg(TIMEOUT_MS, 'create', '-q', '-f', 'qcow2', partial, `${sizeGib}G`);
+    else await qemuImg('create', '-q', '-f', 'qcow2', partial, `${sizeGib}G`);
     // Nobody else's to read; libvirt makes QEMU's user the owner while a guest has it.
     await chmod(partial, 0o600);
     await link(partial, path).catch((error: NodeJS.ErrnoException) => {
@@ -47,12 +46,10 @@ export async function isSmaller(path: string, sizeGib: number): Promise<boolean>
 
 /** Call only while no QEMU has the file open. */
 export async function growVolumeFile(path: string, sizeGib: number): Promise<void> {
-  if (await isSmaller(path, sizeGib)) await qemuImg(TIMEOUT_MS, 'resize', '-q', '-f', 'qcow2', path, `${sizeGib}G`);
+  if (await isSmaller(path, sizeGib)) await qemuImg('resize', '-q', '-f', 'qcow2', path, `${sizeGib}G`);
 }
 
 async function copyImage({ base, baseFormat }: VolumeContent, path: string, sizeGib: number): Promise<void> {
-  await qemuImg(COPY_TIMEOUT_MS, 'convert', '-q', '-f', baseFormat, '-O', 'qcow2', base, path);
-  await qemuImg(TIMEOUT_MS, 'resize', '-q', '-f', 'qcow2', path, `${sizeGib}G`);
+  await qemuImgFor(COPY_WITHIN_MS, 'convert', '-q', '-f', baseFormat, '-O', 'qcow2', base, path);
+  await qemuImg('resize', '-q', '-f', 'qcow2', path, `${sizeGib}G`);
 }
-
-const qemuImg = (timeoutMs: number, ...args: string[]): Promise<string> => runCommand('qemu-img', args, { timeoutMs });

@@ -110,8 +110,11 @@ export class LibvirtHypervisor implements Hypervisor {
       await this.close();
       throw error;
     }
-    this.evictions = setInterval(() => this.inBackground('for image files that nobody uses', () => this.evictImages()), EVICT_EVERY_MS);
+    const evict = () => this.inBackground('for image files that nobody uses', () => this.evictImages());
+    this.evictions = setInterval(evict, EVICT_EVERY_MS);
     this.evictions.unref();
+    // A worker that is often started anew would never come to it.
+    evict();
   }
 
   async close(): Promise<void> {
