@@ -44,6 +44,13 @@ function contradictions(config: Config): string[] {
     problems.push('BATON_EGRESS_ALLOW may not open loopback or everything in production; set BATON_ENV=development for that.');
   if (config.environment === 'production' && config.crashAt !== undefined)
     problems.push('BATON_CRASH_AT is for tests of recovery; set BATON_ENV=development for it.');
+  for (const gpu of config.gpus)
+    if ('count' in gpu !== (config.hypervisor === 'simulated'))
+      problems.push(
+        config.hypervisor === 'simulated'
+          ? `BATON_GPUS: a simulated node has no devices; write ${gpu.model}:COUNT.`
+          : `BATON_GPUS: ${gpu.model}:COUNT names no device; write ${gpu.model}=VENDOR:PRODUCT or ${gpu.model}@PCI_ADDRESS.`,
+      );
   return problems;
 }
 

@@ -56,12 +56,21 @@ const list = (text: string): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
-/** `A100-80G:4,H100:2` */
+/** `A100-80G=10de:20b5`: all of one vendor and product. `L40@0000:65:00.0`: the one there. `H100:2`: none that exists. */
+const GPU = /^([\w.+-]+)(?::(\d+)|@([\da-f]{4}:[\da-f]{2}:[\da-f]{2}\.[0-7])|=([\da-f]{4}:[\da-f]{4}))$/i;
+
+export type GpuSetting =
+  | { readonly model: string; readonly count: number }
+  | { readonly model: string; readonly pciAddress: string }
+  | { readonly model: string; readonly pciProduct: string };
+
 const gpuList = z.string().transform((text, context) =>
-  list(text).map((item) => {
-    const match = /^([\w.+-]+):(\d+)$/.exec(item);
-    if (match) return { model: match[1]!, count: Number(match[2]) };
-    context.addIssue({ code: 'custom', message: `'${item}' must look like A100-80G:4` });
+  list(text).map((item): GpuSetting => {
+    const [, model, count, pciAddress, pciProduct] = GPU.exec(item) ?? [];
+    if (model && count) return { model, count: Number(count) };
+    if (model && pciAddress) return { model, pciAddress: pciAddress.toLowerCase() };
+    if (model && pciProduct) return { model, pciProduct: pciProduct.toLowerCase() };
+    context.addIssue({ code: 'custom', message: `'${item}' must look like A100-80G=10de:20b5, L40@0000:65:00.0 or, simulated, H100:4` });
     return z.NEVER;
   }),
 );
@@ -352,7 +361,7 @@ export const SETTINGS = {
     env: 'BATON_GPUS',
     schema: gpuList.prefault(''),
     roles: compute,
-    help: 'GPUs that this node offers, as MODEL:COUNT separated by commas.',
+    help: 'GPUs that this node offers, separated by commas: MODEL=VENDOR:PRODUCT (all such devices of the host) or MODEL@PCI_ADDRESS; MODEL:COUNT on simulated nodes.',
   }),
   simulatedCapacity: setting({
     env: 'BATON_SIMULATED_CAPACITY',

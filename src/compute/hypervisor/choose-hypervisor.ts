@@ -9,6 +9,7 @@ import type { Config } from '../../config/settings.js';
 import { GuardedEgress } from '../../egress/guarded-egress.js';
 import type { ConductorClient } from '../uplink/conductor-client.js';
 import type { Hypervisor } from './hypervisor.js';
+import type { GpuRule } from './libvirt/options.js';
 import { SimulatedHypervisor } from './simulated/simulated-hypervisor.js';
 
 export async function chooseHypervisor(
@@ -39,7 +40,7 @@ export async function chooseHypervisor(
         ...(config.probeGuest !== undefined && {
           probeGuest: { kernel: join(config.probeGuest, 'vmlinuz'), initrd: join(config.probeGuest, 'initrd.img') },
         }),
-        gpus: config.gpus,
+        gpus: config.gpus.filter((gpu): gpu is GpuRule => !('count' in gpu)),
         log: logger,
       });
     }

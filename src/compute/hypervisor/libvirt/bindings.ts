@@ -96,6 +96,9 @@ export function loadLibvirt() {
       pointer,
     ]),
     virConnectDomainEventDeregisterAny: bind('virConnectDomainEventDeregisterAny', 'int', [pointer, 'int']),
+    virConnectListAllNodeDevices: bind('virConnectListAllNodeDevices', 'int', [pointer, outPointer, 'uint']),
+    virNodeDeviceGetXMLDesc: bind('virNodeDeviceGetXMLDesc', ownedString, [pointer, 'uint']),
+    virNodeDeviceFree: bind('virNodeDeviceFree', 'int', [pointer]),
     virConnectListAllDomains: bind('virConnectListAllDomains', 'int', [pointer, outPointer, 'uint']),
 
     virDomainLookupByUUIDString: bind('virDomainLookupByUUIDString', pointer, [pointer, text]),

@@ -29,6 +29,7 @@ const LIBVIRT_NO_SUCH = { domain: 42, network: 43, backup: 104 } as const;
 const INVALID_OPERATION = 55;
 const STATS_OF_COMPLETED_JOB = 1;
 const JOB_COMPLETED = 3;
+const LIST_PCI_DEVICES = 2;
 const UUID_BUFFER_BYTES = 37;
 
 export interface DomainRecord {
@@ -133,6 +134,19 @@ export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
         });
       } finally {
         domains.forEach((domain) => call.virDomainFree(domain));
+      }
+    },
+
+    pciDeviceDocuments(): string[] {
+      const out: unknown[] = [null];
+      const count = call.virConnectListAllNodeDevices(connection(), out, LIST_PCI_DEVICES) as number;
+      must(count);
+      const devices = libvirt.takeArray(out, count);
+      try {
+        // One that was unplugged between the list and the look at it has no document.
+        return devices.flatMap((device) => (call.virNodeDeviceGetXMLDesc(device, 0) as string | null) ?? []);
+      } finally {
+        devices.forEach((device) => call.virNodeDeviceFree(device));
       }
     },
 

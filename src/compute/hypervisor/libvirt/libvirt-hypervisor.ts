@@ -25,7 +25,6 @@ import { refuseUnfit } from '../../images/image-fitness.js';
 import { networkName } from '../../network/network-document.js';
 import { refuseAddressOfHost } from '../../network/node-interface.js';
 import { NodeNetwork } from '../../network/node-network.js';
-import { SerialQueue } from '../../network/serial-queue.js';
 import { refuseUnreadable } from '../../network/security-rules.js';
 import { tapOf } from '../../network/subnet.js';
 import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type PowerChange } from '../hypervisor.js';
@@ -39,8 +38,8 @@ import { DomainSnapshots } from './domain-snapshots.js';
 import { countersOf } from './domain-statistics.js';
 import { fenceLibvirtGuests, unfenceLibvirtGuests } from './libvirt-fence.js';
 import { DomainVolumes } from './domain-volumes.js';
-import { freeGpuAddresses } from './gpu-devices.js';
 import { GuestConsoles } from './guest-consoles.js';
+import { HostGpus, type GpuHolder } from './host-gpus.js';
 import { openKvmDevice } from './kvm-device.js';
 import type { LibvirtHypervisorOptions } from './options.js';
 import { PowerWatch, type Observation } from './power-watch.js';
@@ -69,7 +68,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private readonly copies: DomainSnapshots;
   private readonly consoles: GuestConsoles;
   private readonly watch = new PowerWatch();
-  private readonly gpuClaims = new SerialQueue();
+  private readonly gpus: HostGpus;
   private evictions: NodeJS.Timeout | undefined;
   private accelerator: Accelerator = { kind: 'tcg' };
   private mayRun: () => void = () => undefined;
@@ -87,6 +86,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.network = new NodeNetwork(options.network, this.connection, log);
     this.data = new DataFolder(options.dataFolder);
     this.consoles = new GuestConsoles(this.connection);
+    this.gpus = new HostGpus(this.connection, options.gpus ?? [], log);
     this.volumes = new DomainVolumes(this.connection, this.data, log);
     this.copies = new DomainSnapshots(this.connection, this.data, log);
     this.images = new ImageCache({ folder: this.data.images, conductorUrl, conductorHeaders, egress, log });
@@ -128,7 +128,7 @@ export class LibvirtHypervisor implements Hypervisor {
       cpus: availableParallelism(),
       memoryMib: Math.floor(totalmem() / MIB),
       diskGib: Math.floor((await this.data.capacityBytes()) / GIB),
-      gpus: (this.options.gpus ?? []).map(({ model, count }) => ({ model, count })),
+      gpus: await this.explained('The GPUs of the compute node cannot be listed', async () => this.gpus.inventory(await this.gpuHolders())),
     };
   }
 
@@ -159,8 +159,7 @@ export class LibvirtHypervisor implements Hypervisor {
       if (spec.floatingIp) await refuseAddressOfHost(spec.floatingIp, this.options.network.interface);
       const files = await this.prepareFiles(identity, spec);
       await this.network.attach(spec.network);
-      await this.gpuClaims.run(async () => {
-        const gpuAddresses = freeGpuAddresses(this.options.gpus ?? [], spec.gpu, await this.gpuAddressesHeld(identity));
+      const make = async (gpuAddresses: readonly string[]): Promise<void> => {
         const instance = this.instanceOf(identity, spec, gpuAddresses);
         const { metadataAddress, metadataPort } = this.options.network;
         const xml = domainXml({
@@ -178,7 +177,9 @@ export class LibvirtHypervisor implements Hypervisor {
           onReboot: 'restart',
         });
         await this.connection.call('defineDomain', xml);
-      }).catch(async (error: unknown) => {
+      };
+      const made = spec.gpu ? this.gpus.claim(identity.vmUuid, spec.gpu, () => this.gpuHolders(), make) : make([]);
+      await made.catch(async (error: unknown) => {
         // Without a domain, nobody would ever give the place on the network back.
         if (!(await this.domainOf(identity))) await this.network.detach(spec.network);
         throw error;
@@ -468,9 +469,8 @@ export class LibvirtHypervisor implements Hypervisor {
     return new Set(domains.flatMap(({ metadata }) => parseInstance(metadata)?.network?.mac ?? []));
   }
 
-  private async gpuAddressesHeld({ vmUuid }: DomainIdentity): Promise<Set<string>> {
-    const others = (await this.ownDomains()).filter(({ uuid }) => uuid !== vmUuid);
-    return new Set(others.flatMap(({ instance }) => instance.gpuAddresses));
+  private async gpuHolders(): Promise<GpuHolder[]> {
+    return (await this.ownDomains()).map(({ uuid, instance: { gpuAddresses } }) => ({ uuid, gpuAddresses }));
   }
 
   private instanceOf(

@@ -1,14 +1,13 @@
 /** What the libvirt adapter must be told. Everything has a meaning for one compute node; nothing is read from outside. */
 import type { Logger } from 'pino';
 import type { GuardedEgress } from '../../../egress/guarded-egress.js';
-import type { GpuInventory } from '../../../protocol/node.js';
 import type { NodeNetworkOptions } from '../../network/node-network.js';
 import type { ProbeGuest } from './acceleration-probe.js';
 
-export interface LocalGpu extends GpuInventory {
-  /** The host's PCI addresses (`0000:65:00.0`), one for each; without them no VM can be given one. */
-  readonly pciAddresses?: readonly string[];
-}
+/** Which devices of the host are GPUs of a model: the one at a PCI address, or all of one vendor and product. */
+export type GpuRule =
+  | { readonly model: string; readonly pciAddress: string }
+  | { readonly model: string; readonly pciProduct: string };
 
 export interface LibvirtHypervisorOptions {
   /** The compute node's name: written into each domain, and only domains with it are ours. */
@@ -29,7 +28,8 @@ export interface LibvirtHypervisorOptions {
   readonly acceleration?: 'probe' | 'kvm' | 'tcg';
   /** What the probe boots; without it guests are emulated. */
   readonly probeGuest?: ProbeGuest;
-  readonly gpus?: readonly LocalGpu[];
+  /** What may be given to VMs. Default: nothing. */
+  readonly gpus?: readonly GpuRule[];
   /** How long a guest may take to shut down by itself before it is powered off. Default: 30 s. */
   readonly shutdownTimeoutMs?: number;
   readonly log: Logger;

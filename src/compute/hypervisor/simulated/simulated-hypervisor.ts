@@ -65,7 +65,7 @@ export class SimulatedHypervisor implements Hypervisor {
     const [cpus, memoryMib, diskGib] = config.simulatedCapacity;
     return new SimulatedHypervisor({
       journalPath: simulatedJournal(config.stateFolder),
-      capacity: { cpus, memoryMib, diskGib, gpus: config.gpus },
+      capacity: { cpus, memoryMib, diskGib, gpus: config.gpus.filter((gpu) => 'count' in gpu) },
       bootMs: config.simulatedBootMs,
       failureRate: config.simulatedFailureRate,
       egressAllow: config.egressAllow,
