@@ -32,7 +32,6 @@ const HOST = `<node><cpu><mhz>2000</mhz><model>i686</model><active>4</active><no
 
 describe('the GPUs of a libvirt host', () => {
   let daemons: LibvirtDaemons;
-  let devices: LibvirtConnection;
   let domains: LibvirtConnection;
   let documents: typeof import('../../src/compute/hypervisor/libvirt/domain-document.js');
   let reading: typeof import('../../src/compute/hypervisor/libvirt/gpu-devices.js');
@@ -48,19 +47,24 @@ describe('the GPUs of a libvirt host', () => {
     documents = await built('domain-document.js');
     reading = await built('gpu-devices.js');
     const deaf = { reconnected: () => undefined, domainChanged: () => undefined };
-    devices = new Connection(`test://${HOST_FILE}`, deaf, log);
+    // One process has one libvirt at a time.
+    const testDriver = new Connection(`test://${HOST_FILE}`, deaf, log);
+    await testDriver.open();
+    const devices = await testDriver.call('pciDeviceDocuments');
+    await testDriver.close();
     domains = new Connection('qemu:///system', deaf, log);
-    await devices.open();
     await domains.open();
     const { HostGpus: Gpus } = await built<typeof import('../../src/compute/hypervisor/libvirt/host-gpus.js')>('host-gpus.js');
-    const both = { call: (name: string, ...args: never[]) => (name === 'pciDeviceDocuments' ? devices : domains).call(name as never, ...(args as never)) };
+    const both = {
+      call: async (name: string, ...args: never[]) =>
+        name === 'pciDeviceDocuments' ? devices : await domains.call(name as never, ...(args as never)),
+    };
     worker = () => new Gpus(both as never, [{ model: MODEL, pciProduct: '10de:20b5' }], log);
   }, 60_000);
 
   afterAll(async () => {
     for (const uuid of made) await domains.call('undefineDomain', uuid);
     await domains?.close();
-    await devices?.close();
     await daemons?.stop();
     await rm(HOST_FILE, { force: true });
   }, 60_000);
