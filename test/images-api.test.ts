@@ -14,6 +14,7 @@ import { VmClient } from './support/vm-client.js';
 jest.setTimeout(60_000);
 
 const IMAGES = '/v1/core/images';
+const GIB = 2 ** 30;
 const DISK = emptyQcow2();
 const SHA256 = createHash('sha256').update(DISK).digest('hex');
 const SHA512 = createHash('sha512').update(DISK).digest('hex');
@@ -136,7 +137,7 @@ describe('an image by URL', () => {
     ['has another format', DISK, { format: 'raw' }, 'signature of qcow'],
     ['has a backing file', changed((disk) => (disk.writeBigUInt64BE(1024n, 8), disk.writeUInt32BE(11, 16), disk.write('/etc/shadow', 1024))), {}, 'backing file'],
     ['has an external data file', changed((disk) => disk.writeBigUInt64BE(4n, 72)), {}, 'external data file'],
-    ['unpacks to more than allowed', changed((disk) => disk.writeBigUInt64BE(2n ** 50n, 24)), {}, 'it unpacks to a disk of 1048576 GiB, and at most 20 are allowed'],
+    ['unpacks to more than allowed', changed((disk) => (disk.writeBigUInt64BE(BigInt(30 * GIB), 24), disk.writeUInt32BE(60, 36))), {}, 'it unpacks to a disk of 30 GiB, and at most 20 are allowed'],
     ['describes a VMDK', Buffer.from(`# Disk DescriptorFile\nversion=1\ncreateType="monolithicFlat"\nRW 8 FLAT "/etc/shadow" 0\n${'#'.repeat(600)}`), { format: 'raw' }, 'vmdk'],
   ])('that %s ends in error with the reason, and leaves nothing', async (what, content, change, problem) => {
     const path = `/bad/${encodeURIComponent(what)}`;
