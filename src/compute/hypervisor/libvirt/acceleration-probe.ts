@@ -13,6 +13,7 @@ import type { Logger } from 'pino';
 import { ensureBootFile } from '../../disks/boot-file.js';
 import type { LibvirtConnection } from './connection.js';
 import { domainXml, type Accelerator } from './domain-document.js';
+import type { LibvirtHypervisorOptions } from './options.js';
 
 export interface ProbeGuest {
   /** Paths of the tiny guest's `vmlinuz` and `initrd.img`: see guest-image/. */
@@ -46,6 +47,20 @@ const LOOK_EVERY_MS = 100;
 const PROBE_MEMORY_MIB = 128;
 
 type Connection = Pick<LibvirtConnection, 'call'>;
+
+/** As the operator wants it; by default what a probe finds out. */
+export async function chooseAccelerator(
+  connection: Connection,
+  options: Pick<LibvirtHypervisorOptions, 'acceleration' | 'node' | 'probeGuest' | 'log'> & Pick<ProbeOptions, 'folder'>,
+): Promise<Accelerator> {
+  const { acceleration = 'probe', node, folder, probeGuest, log } = options;
+  if (acceleration === 'kvm') return { kind: 'kvm', cpuMode: 'host-passthrough' };
+  if (acceleration === 'tcg') return { kind: 'tcg' };
+  const { accelerator, reason } = await probeAcceleration(connection, { node, folder, guest: probeGuest }, log);
+  if (reason) log.warn({ reason }, 'guests are emulated (TCG), which is many times slower than KVM');
+  else log.info(accelerator, 'guests run under KVM');
+  return accelerator;
+}
 
 export async function probeAcceleration(connection: Connection, options: ProbeOptions, log: Logger): Promise<ProbeResult> {
   const { device = '/dev/kvm', guest, folder } = options;
