@@ -83,7 +83,7 @@ const boot = async (vm: DomainIdentity, of: VmSpec): Promise<string> => {
 };
 
 const page = async (address: string, path: string): Promise<string> => {
-  const answer = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(3_000) });
+  const answer = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(20_000) });
   return answer.ok ? (await answer.text()).trim() : '';
 };
 

@@ -52,7 +52,7 @@ const { address: fixedIp } = place(2);
 
 /** What the guest says of its disks beside the first: `vdb sectors=… serial=…`. */
 async function disksOfGuest(): Promise<string[]> {
-  const status = await (await fetch(`http://${fixedIp}/`, { signal: AbortSignal.timeout(3_000) })).text();
+  const status = await (await fetch(`http://${fixedIp}/`, { signal: AbortSignal.timeout(20_000) })).text();
   return [...status.matchAll(/^disk=(vd[b-z] .*)$/gm)].map(([, disk]) => disk!);
 }
 
