@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { parse } from 'yaml';
 import { MetadataModule } from '../src/conductor/metadata/metadata.module.js';
-import { BURST } from '../src/conductor/metadata/failed-lookups.js';
+import { LOOKUPS } from '../src/conductor/admission/failed-attempts.js';
 import { CloudRows, type Machine } from './fixtures/cloud-rows.js';
 import { startFeatures } from './fixtures/feature-app.js';
 import { migratedDatabase, type TestDatabase } from './fixtures/test-database.js';
@@ -155,7 +155,7 @@ describe('the metadata service', () => {
 
   it('limits clients that keep failing, but not the guests behind the same address', async () => {
     const spoofing = (count: number): RequestInit => ({ headers: { 'x-forwarded-for': `10.0.0.${count}` } });
-    for (let count = 0; count < BURST; count += 1) await fetchPath(seed('meta-data', 'wrong'), spoofing(count));
+    for (let count = 0; count < LOOKUPS.burst; count += 1) await fetchPath(seed('meta-data', 'wrong'), spoofing(count));
     const limited = await fetchPath(seed('meta-data', 'wrong'), spoofing(99));
     expect(limited.status).toBe(429);
     expect(Number(limited.headers.get('retry-after'))).toBeGreaterThan(0);

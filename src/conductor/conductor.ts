@@ -3,6 +3,7 @@ import type { LoggerService } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { Config } from '../config/settings.js';
 import type { TaskPublisher } from '../messaging/task-bus.js';
+import { admitRequests } from './admission/admission.js';
 import { ConductorModule } from './conductor.module.js';
 import { dataSourceOptions } from './database/data-source.js';
 import { migrate } from './database/migrate.js';
@@ -23,6 +24,7 @@ export interface ConductorOptions {
 export async function startConductor(config: Config, { publisher, logger }: ConductorOptions): Promise<Conductor> {
   await migrateFirst(config);
   const app = await createApp(ConductorModule.of(config, publisher), logger);
+  admitRequests(app.getHttpAdapter().getInstance(), config.maxRequests);
   await app.listen(config.port, config.host);
   return { url: await app.getUrl(), stop: () => app.close() };
 }

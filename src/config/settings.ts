@@ -129,6 +129,12 @@ export const SETTINGS = {
     roles: conductor,
     help: 'Port that the conductor listens on; 0 takes a free one.',
   }),
+  maxRequests: setting({
+    env: 'BATON_MAX_REQUESTS',
+    schema: integer(8, 100_000).default(256),
+    roles: conductor,
+    help: 'Most requests of organizations that one conductor has in hand; more are answered with 503. Beyond half of it each organization gets its share (429). Workers and operators have slots of their own.',
+  }),
   publicUrl: setting({
     env: 'BATON_PUBLIC_URL',
     schema: url('http', 'https').optional(),

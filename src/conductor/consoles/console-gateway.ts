@@ -22,7 +22,7 @@ import { ApiError, notFound } from '../http/api-error.js';
 import { toApiError } from '../http/error-filter.js';
 import { serveWithoutUpgrade } from '../http/ignored-upgrade.js';
 import { ResourceId } from '../http/resource-id.js';
-import { keyIn } from '../identity/api-key.strategy.js';
+import { keyIn } from '../identity/key-in.js';
 import { ConsoleBridge } from './console-bridge.js';
 import { FORWARDED, forwardUpgrade } from './console-forwarding.js';
 import { isOwnOrigin } from './console-origin.js';

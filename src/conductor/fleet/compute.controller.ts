@@ -11,7 +11,7 @@ import type { ReportBatchAnswer } from '../../protocol/report.js';
 import { ConsoleSessions } from '../consoles/console-sessions.service.js';
 import { ConsoleLogs } from '../console-logs/console-logs.service.js';
 import { ApiError } from '../http/api-error.js';
-import { keyIn } from '../identity/api-key.strategy.js';
+import { keyIn } from '../identity/key-in.js';
 import { Caller, type NodePrincipal } from '../identity/principal.js';
 import { ImageFetches } from '../images/image-fetches.js';
 import { Reports } from '../tasks/reports.js';

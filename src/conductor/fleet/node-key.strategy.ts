@@ -1,10 +1,12 @@
 /** Authentication of compute workers: by the key that the node was issued when it joined. */
-import { Injectable } from '@nestjs/common';
+import { Injectable, type ExecutionContext } from '@nestjs/common';
 import { AuthGuard, PassportStrategy } from '@nestjs/passport';
 import type { Request } from 'express';
+import type { FastifyRequest } from 'fastify';
 import { Strategy } from 'passport-http-bearer';
 import { DataSource } from 'typeorm';
 import type { ComputeNodeId } from '../../protocol/ids.js';
+import { admitKey } from '../admission/admit-key.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { bearerOnly } from '../identity/api-key.strategy.js';
 import type { NodePrincipal } from '../identity/principal.js';
@@ -32,4 +34,9 @@ export class NodeKeyStrategy extends PassportStrategy(Strategy, 'node-key') {
 }
 
 @Injectable()
-export class NodeKeyGuard extends AuthGuard('node-key') {}
+export class NodeKeyGuard extends AuthGuard('node-key') {
+  override async canActivate(context: ExecutionContext): Promise<boolean> {
+    await admitKey(context.switchToHttp().getRequest<FastifyRequest>(), () => super.canActivate(context), () => 'trusted');
+    return true;
+  }
+}

@@ -11,7 +11,7 @@ import { DataSource } from 'typeorm';
 import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import { ApiError, notFound } from '../http/api-error.js';
-import { keyIn } from '../identity/api-key.strategy.js';
+import { keyIn } from '../identity/key-in.js';
 import { hashSecret } from '../identity/secrets.js';
 import { drainNode, drainProgress, drainProgressOfAll, undrainNode, type DrainProgress } from './node-drain.js';
 

@@ -10,23 +10,17 @@ import { Injectable, type ExecutionContext } from '@nestjs/common';
 import { AuthGuard, PassportStrategy } from '@nestjs/passport';
 import type { Request } from 'express';
 import type { FastifyRequest } from 'fastify';
-import type { IncomingHttpHeaders } from 'node:http';
 import { Strategy } from 'passport-http-bearer';
 import { DataSource } from 'typeorm';
 import type { OrganizationId, UserId } from '../../protocol/ids.js';
 import { originOf } from '../audit/origin.js';
 import { authorize } from '../access/endpoints.js';
+import { admitKey } from '../admission/admit-key.js';
 import { grantedTo, type Grants, type MemberRole } from '../access/granted.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
+import { keyIn } from './key-in.js';
 import type { KeyHolder } from './principal.js';
 import { hashSecret, isSecret } from './secrets.js';
-
-/** The key that a request carries, whichever way it was sent. */
-export function keyIn(headers: IncomingHttpHeaders): string | undefined {
-  const header = headers['api_key'] ?? headers['api-key'];
-  if (typeof header === 'string' && header !== '') return header;
-  return /^(?:Bearer|Token) +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
-}
 
 /** Gives passport-http-bearer the header and nothing else of the request. */
 export function bearerOnly(request: Pick<Request, 'headers'>): Request {
@@ -92,8 +86,8 @@ export class ApiKeyStrategy extends PassportStrategy(Strategy, 'api-key') {
 @Injectable()
 export class ApiKeyGuard extends AuthGuard('api-key') {
   override async canActivate(context: ExecutionContext): Promise<boolean> {
-    await super.canActivate(context);
     const request = context.switchToHttp().getRequest<FastifyRequest & { user: KeyHolder }>();
+    await admitKey(request, () => super.canActivate(context), () => request.user.organizationId);
     authorize(request.method, request.routeOptions.url ?? '', request.user.granted);
     request.user = { ...request.user, origin: originOf(request) };
     return true;

@@ -6,8 +6,8 @@
 import { Body, Controller, Get, Param, Post, Req, Res } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { FailedAttempts, LOOKUPS } from '../admission/failed-attempts.js';
 import { metaData, NETWORK_CONFIG, VENDOR_DATA } from './documents.js';
-import { FailedLookups } from './failed-lookups.js';
 import { MetadataService, type Guest } from './metadata.service.js';
 
 const LARGEST_PHONE_HOME = 64 * 1024;
@@ -23,7 +23,7 @@ const DOCUMENTS: Readonly<Record<string, (guest: Guest) => string>> = {
 @ApiExcludeController()
 @Controller('metadata/:token/:uuid')
 export class MetadataController {
-  private readonly failed = new FailedLookups();
+  private readonly failed = new FailedAttempts(LOOKUPS);
 
   constructor(private readonly metadata: MetadataService) {}
 
