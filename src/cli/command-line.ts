@@ -180,6 +180,12 @@ export const COMMANDS = {
     },
   },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
+  'admin overdue': {
+    words: 'admin overdue',
+    summary: 'List what should have come further by now, with whom it waits for and what to do.',
+    roles: conductor,
+    flags: {},
+  },
   'admin tasks': { words: 'admin tasks', summary: 'List the unfinished tasks.', roles: conductor, flags: {} },
   'image list': { words: 'image list', summary: 'List the images that VMs can be made of, and those on their way.', roles: [], flags: {} },
   'image show': {

@@ -15,13 +15,4 @@ export const GITOPS_INVARIANTS: readonly Invariant[] = [
        WHERE o.organization_id <> g.organization_id
           OR coalesce(vm.organization_id, v.organization_id, e.organization_id, o.organization_id) <> o.organization_id`,
   },
-  {
-    name: 'sync-is-moving',
-    advice: 'A sync has been under way for an hour, and no pass is due. Is a conductor running? Ask for a sync, or pause and resume the repository.',
-    violations: `
-      SELECT 'sync ' || s.id AS subject, format('of repository %s, since %s', g.id, s.started_at) AS detail
-        FROM gitops_sync s JOIN git_repository g ON g.id = s.git_repository_id
-       WHERE s.state = 'running' AND NOT g.paused AND s.started_at < now() - interval '1 hour'
-         AND g.next_pass_at < now() - interval '10 minutes'`,
-  },
 ];

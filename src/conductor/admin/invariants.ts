@@ -5,6 +5,7 @@
 import { QUOTA_KINDS } from '../quotas/quota-refusal.js';
 import { NETWORK_INVARIANTS } from './network-invariants.js';
 import { SNAPSHOT_INVARIANTS } from './snapshot-invariants.js';
+import { OVERDUE } from './unfinished-states.js';
 import { USAGE_INVARIANTS } from './usage-invariants.js';
 import { IMAGE_INVARIANTS } from './image-invariants.js';
 import { GITOPS_INVARIANTS } from './gitops-invariants.js';
@@ -80,6 +81,12 @@ const DETACHED_BUT_HELD = `
 const INVENTORY_LAG = 30;
 
 export const INVARIANTS: readonly Invariant[] = [
+  {
+    name: 'nothing-is-overdue',
+    advice: 'Somebody should have brought it on by now: it is said whom it waits for, and what for. `admin overdue` lists the same.',
+    violations: `
+      SELECT o.subject, format('%s, due at %s; waits for %s: %s', o.state, o.due, o.owner, o.next) AS detail FROM (${OVERDUE}) o`,
+  },
   ...IMAGE_INVARIANTS,
   ...VOLUME_INVARIANTS,
   ...NETWORK_INVARIANTS,

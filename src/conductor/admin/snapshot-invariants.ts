@@ -14,21 +14,6 @@ export const SNAPSHOT_INVARIANTS: readonly Invariant[] = [
        WHERE (vm.hardware->'snapshot'->>'uuid') IS DISTINCT FROM s.uuid::text`,
   },
   {
-    name: 'snapshot-is-moving',
-    advice: 'A snapshot is past its deadline and not given up. Does a conductor run?',
-    violations: `
-      SELECT 'snapshot ' || s.id AS subject, 'of vm ' || s.virtual_machine_id || ', due at ' || s.deadline_at AS detail FROM snapshot s
-       WHERE s.state = 'CREATING' AND s.deadline_at < now() - interval '1 minute'`,
-  },
-  {
-    name: 'snapshot-removal-is-moving',
-    advice: "A deleted snapshot's file has been on its node for ten minutes. Is the node up? It is removed when it is back.",
-    violations: `
-      SELECT 'snapshot ' || s.id AS subject, format('%s GiB on node %s', s.claimed_gib, n.name) AS detail
-        FROM snapshot s JOIN compute_node n ON n.id = s.compute_node_id
-       WHERE s.deleted_at IS NULL AND s.removal_requested_at < now() - interval '10 minutes'`,
-  },
-  {
     name: 'snapshot-has-its-file',
     advice: 'A snapshot is shown as complete, but its node does not have the file. Was it removed by hand? Delete the snapshot.',
     violations: `

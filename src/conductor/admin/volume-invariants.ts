@@ -58,22 +58,4 @@ export const VOLUME_INVARIANTS: readonly Invariant[] = [
                            UNION ALL SELECT vm.hardware->'rootVolume' WHERE vm.hardware ? 'rootVolume') AS t
        WHERE a.status IN ('ATTACHING', 'ATTACHED') AND told->>'uuid' = v.uuid::text AND (told->>'sizeGib')::int <> v.size_gib`,
   },
-  {
-    name: 'volume-preparation-is-moving',
-    advice: 'A volume has waited for ten minutes to be made of its image. Is its node up, with room on its disk? See its log.',
-    violations: `
-      SELECT 'volume ' || v.id AS subject, format('%s GiB on node %s', v.size_gib, n.name) AS detail
-        FROM volume v JOIN compute_node n ON n.id = v.compute_node_id
-       WHERE v.image_id IS NOT NULL AND v.prepared_at IS NULL AND v.fault IS NULL AND v.removal_requested_at IS NULL
-         AND v.created_at < now() - interval '10 minutes'
-         AND NOT EXISTS (SELECT 1 FROM volume_attachment a WHERE a.volume_id = v.id AND a.status <> 'DETACHED')`,
-  },
-  {
-    name: 'volume-removal-is-moving',
-    advice: "A deleted volume's file has been on its node for ten minutes. Is the node up? It is removed when it is back.",
-    violations: `
-      SELECT 'volume ' || v.id AS subject, format('%s GiB on node %s', v.size_gib, n.name) AS detail
-        FROM volume v JOIN compute_node n ON n.id = v.compute_node_id
-       WHERE v.deleted_at IS NULL AND v.removal_requested_at < now() - interval '10 minutes'`,
-  },
 ];

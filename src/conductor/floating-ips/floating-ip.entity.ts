@@ -3,6 +3,9 @@ import type { RegionId, VmId } from '../../protocol/ids.js';
 import { Region } from '../catalog/region.entity.js';
 import { VirtualMachine } from '../virtual-machines/virtual-machine.entity.js';
 
+/** Of an address and its VM: `attaching` and `detaching` until the VM's node has reported the generation of the change. */
+export type FloatingIpState = 'free' | 'attaching' | 'attached' | 'detaching';
+
 /** A public address of a region's pool; free, or held by one VM until its node has let go of it. */
 @Entity()
 @Unique(['address'])

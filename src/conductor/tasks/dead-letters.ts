@@ -5,23 +5,11 @@
 import { Inject, Injectable, Logger, OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { DeadLetter, Subscription, TaskPublisher } from '../../messaging/task-bus.js';
-import type { OrganizationId, VmId } from '../../protocol/ids.js';
 import { CallbackDeliverer } from '../callbacks/callback-deliverer.js';
-import type { Observed, VmStatus } from '../virtual-machines/vm-status.js';
-import { writeStatusChanges } from '../virtual-machines/vm-status-changes.js';
-import { settleSnapshots } from '../snapshots/snapshot-reports.js';
 import { TASK_PUBLISHER } from './task-publisher.token.js';
+import { giveUpVm, GIVEN_UP_COLUMNS, type GivenUpVm } from './vm-giving-up.js';
 
 const FAULT = 'The compute node could not carry out what was asked of it. Delete the virtual machine and try again.';
-
-interface AffectedVm {
-  readonly id: VmId;
-  readonly organization_id: OrganizationId;
-  readonly name: string;
-  readonly status: VmStatus;
-  readonly observed: Observed;
-  readonly has_callback: boolean;
-}
 
 @Injectable()
 export class DeadLetters implements OnModuleInit, OnModuleDestroy {
@@ -55,9 +43,9 @@ export class DeadLetters implements OnModuleInit, OnModuleDestroy {
     const { taskId, vmId, generation } = letter.task;
     this.logger.error(`Task ${taskId} of VM ${vmId} died in queue ${letter.queue}: ${letter.reason}`);
     const callback = await this.dataSource.transaction(async (transaction) => {
-      const [vm] = await transaction.query<AffectedVm[]>(
-        `SELECT id, organization_id, name, status, observed, callback_url IS NOT NULL AS has_callback
-           FROM virtual_machine WHERE id = $1 AND generation = $2 AND deleted_at IS NULL FOR UPDATE`,
+      const [vm] = await transaction.query<GivenUpVm[]>(
+        `SELECT ${GIVEN_UP_COLUMNS} FROM virtual_machine
+          WHERE id = $1 AND generation = $2 AND deleted_at IS NULL FOR UPDATE`,
         [vmId, generation],
       );
       const [, buried] = await transaction.query<[unknown, number]>(
@@ -67,26 +55,7 @@ export class DeadLetters implements OnModuleInit, OnModuleDestroy {
       );
       // An older generation, or one that was reported on after all: no news.
       if (vm === undefined || buried === 0) return false;
-      await transaction.query(
-        `UPDATE virtual_machine SET status = 'ERROR', observed = 'failed', observed_generation = generation, fault = $2
-          WHERE id = $1`,
-        [vm.id, FAULT],
-      );
-      await writeStatusChanges(transaction, [
-        {
-          vmId: vm.id,
-          organizationId: vm.organization_id,
-          name: vm.name,
-          from: vm.status,
-          status: 'ERROR',
-          observed: 'failed',
-          fault: FAULT,
-          userId: null,
-          hasCallback: vm.has_callback,
-        },
-      ]);
-      await settleSnapshots(transaction, [{ vmId: vm.id, generation, outcome: undefined, over: true, fault: FAULT }]);
-      return vm.has_callback;
+      return await giveUpVm(transaction, vm, FAULT);
     });
     if (callback) this.deliverer.wake();
     letter.ack();
