@@ -20,6 +20,7 @@ export const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> =
   'admin node undrain': () => import('./commands/admin-node-undrain.js'),
   'admin audit': () => import('./commands/admin-audit.js'),
   'admin nodes': () => import('./commands/admin-nodes.js'),
+  'admin overdue': () => import('./commands/admin-overdue.js'),
   'admin tasks': () => import('./commands/admin-tasks.js'),
   'image list': () => import('./commands/image-list.js'),
   'image show': () => import('./commands/image-show.js'),
