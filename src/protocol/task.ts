@@ -13,6 +13,9 @@ import type { VolumeSpec } from './volume.js';
 /** Raised when a field changes its meaning; new optional fields do not raise it. */
 export const PROTOCOL_VERSION = 2;
 
+/** What a worker may speak with this conductor: the present version and, from 3 on, the one before. */
+export const SERVED_PROTOCOLS: readonly number[] = [PROTOCOL_VERSION];
+
 /**
  * What the VM's power shall be. `hibernated`: off, with the guest's memory kept on the node, so that it uses no CPU, no
  * memory and no GPU there. `absent` removes the domain and everything it owned on the node.

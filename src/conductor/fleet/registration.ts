@@ -12,7 +12,7 @@ import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { TaskPublisher } from '../../messaging/task-bus.js';
 import type { ComputeNodeId } from '../../protocol/ids.js';
-import { PROTOCOL_VERSION } from '../../protocol/task.js';
+import { PROTOCOL_VERSION, SERVED_PROTOCOLS } from '../../protocol/task.js';
 import type { IncarnationRef, RegisterAnswer, RegisterRequest } from '../../protocol/node.js';
 import { ApiError } from '../http/api-error.js';
 import { hashSecret, newSecret } from '../identity/secrets.js';
@@ -28,12 +28,13 @@ interface Returned {
   readonly ended: IncarnationRef[];
 }
 
-/** @throws ApiError 400: a worker of before would take tasks that it cannot read. */
+/** @throws ApiError 400: such a worker would be sent tasks that it cannot read. */
 function requireProtocol({ name, protocolVersion }: RegisterRequest): void {
-  if (protocolVersion >= PROTOCOL_VERSION) return;
+  if (SERVED_PROTOCOLS.includes(protocolVersion)) return;
+  const older = protocolVersion < PROTOCOL_VERSION;
   throw new ApiError(
     400,
-    `Node ${name} speaks version ${protocolVersion} of the protocol, and the conductor ${PROTOCOL_VERSION}. Update Baton on that node.`,
+    `Node ${name} speaks version ${protocolVersion} of the protocol, and the conductor ${SERVED_PROTOCOLS.join(' and ')}. Update Baton ${older ? 'on that node' : 'on the conductors first'}.`,
   );
 }
 
