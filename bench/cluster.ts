@@ -20,7 +20,8 @@ export interface Cluster {
 /** CPUs, MiB and GiB of the one simulated node: enough for any count. */
 const NODE_CAPACITY = '60000:1000000000:1000000000';
 
-export async function startCluster(): Promise<Cluster> {
+/** @param settings of the conductor, by their names in the environment. */
+export async function startCluster(settings: Readonly<Record<string, string>> = {}): Promise<Cluster> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const step of stops.reverse()) await step();
@@ -37,7 +38,7 @@ export async function startCluster(): Promise<Cluster> {
     stops.push(() => database.destroy());
     await migrate(database);
     await seed(database, TEST_SEED);
-    const conductor = await startConductorProcess(servers);
+    const conductor = await startConductorProcess(servers, settings);
     stops.push(() => conductor.stop());
     const folder = await scratchFolder('bench');
     stops.push(() => rm(folder, { recursive: true, force: true }));

@@ -5,12 +5,14 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchCreate } from './create.js';
 import { benchGitops } from './gitops.js';
+import { benchGitopsLive } from './gitops-live.js';
 
 const USAGE = `bin/bench create [--count 1000] [--concurrency 32]
 bin/bench gitops [--count 2000]
 
 create: starts PostgreSQL (durable), RabbitMQ, a conductor and a worker with a simulated hypervisor (0 ms boot) as separate
-processes. gitops: compiles and plans a manifest of so many VMs, in one process. Each prints one JSON object. What the figures mean: docs/performance.md.`;
+processes. gitops: compiles and plans a manifest of so many VMs, in one process; then makes them of a Git repository, and
+measures pushes, in the cloud of create. Each prints one JSON object. What the figures mean: docs/performance.md.`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -30,7 +32,10 @@ function positive(name: 'count' | 'concurrency', fallback: number): number {
 
 const BENCHES = {
   create: () => benchCreate({ count: positive('count', 1000), concurrency: positive('concurrency', 32) }),
-  gitops: () => benchGitops({ count: positive('count', 2000) }),
+  gitops: async () => {
+    const count = positive('count', 2000);
+    return { ...(await benchGitops({ count })), live: await benchGitopsLive({ count }) };
+  },
 };
 
 const bench = positionals[0] as keyof typeof BENCHES;
