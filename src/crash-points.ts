@@ -12,6 +12,9 @@ export const CRASH_POINTS = [
   'reports:committed',
   'webhook:leased',
   'webhook:sent',
+  // Conductor, between a claim of Git, what is made under it, and its being bound.
+  'gitops:claimed',
+  'gitops:made',
   // Worker: before a step of `converge`, and between the last report and the acknowledgement.
   'converge:look',
   'converge:prepare',

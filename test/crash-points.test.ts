@@ -14,6 +14,7 @@ import { dataSourceOptions } from '../src/conductor/database/data-source.js';
 import { migrate } from '../src/conductor/database/migrate.js';
 import { seed } from '../src/conductor/seed/seed.js';
 import { CRASH_POINTS, type CrashPoint } from '../src/crash-points.js';
+import { GitServer } from './fixtures/git-server.js';
 import { WebhookReceiver } from './fixtures/webhook-receiver.js';
 import {
   startComputeProcess,
@@ -39,6 +40,8 @@ const PATIENCE_MS = 60_000;
 const ENV = { BATON_HEARTBEAT_SECONDS: '0.5', BATON_NODE_LEASE_SECONDS: '3', BATON_TASK_DEADLINE_SECONDS: '5' };
 
 const isOfWorker = (point: CrashPoint): boolean => /^(converge|task):/.test(point);
+
+const isOfGit = (point: CrashPoint): boolean => point.startsWith('gitops:');
 
 const portOf = ({ url }: ConductorProcess): number => Number(new URL(url).port);
 
@@ -151,7 +154,7 @@ describe('a process that dies', () => {
     await eventually(async () => expect(await fsck(database)).toEqual([]), PATIENCE_MS);
   }
 
-  it.each(CRASH_POINTS.filter((point) => !isOfWorker(point)))('at %s loses and doubles nothing: a conductor', async (point) => {
+  it.each(CRASH_POINTS.filter((point) => !isOfWorker(point) && !isOfGit(point)))('at %s loses and doubles nothing: a conductor', async (point) => {
     const victim = await startConductorProcess(servers, { ...ENV, BATON_CRASH_AT: point });
     try {
       balancer.route([portOf(victim), portOf(steady)]);
@@ -160,6 +163,41 @@ describe('a process that dies', () => {
     } finally {
       balancer.route([portOf(steady)]);
       await victim.stop('SIGKILL');
+    }
+  });
+
+  it.each(CRASH_POINTS.filter(isOfGit))('at %s leaves a pass over a Git repository to another conductor, which makes nothing twice', async (point) => {
+    const server = await GitServer.start();
+    const victim = await startConductorProcess(servers, { ...ENV, BATON_CRASH_AT: point });
+    try {
+      const name = point.replace(':', '-');
+      const clone = await server.repository(name);
+      const document = (kind: string, called: string, spec: object): string => JSON.stringify({ apiVersion: 'baton/v1', kind, metadata: { name: `${name}-${called}`, environment: 'demo' }, spec });
+      const walls = ['a', 'b', 'c'].map((called) => document('Firewall', called, { rules: [{ direction: 'ingress', protocol: 'tcp', remote_ip_prefix: '0.0.0.0/0', port_range_min: 80 }] }));
+      const machines = document('VirtualMachine', 'vm', { flavor: TEST_VM.flavor_name, image: TEST_VM.image_name, keypairs: [TEST_VM.key_name], firewalls: [`${name}-a`], count: 3 });
+      await clone.push({ 'all.yaml': [...walls, machines].join('\n---\n') });
+      const ask = async (url: string, method: string, path: string, body?: object): Promise<{ git_repo: { id: number; status: string; resources: number } }> => {
+        const headers = { api_key: TEST_SEED.apiKey, ...(body && { 'content-type': 'application/json' }) };
+        return (await (await fetch(`${url}/gitops/git-repo${path}`, { method, headers, body: body && JSON.stringify(body) })).json()) as never;
+      };
+      // Asked at the victim, which begins at once, before the other looks.
+      const { id } = (await ask(victim.url, 'POST', '', { url: server.httpUrl(name), poll_seconds: 3600 })).git_repo;
+      await eventually(() => expect(victim.process.running).toBe(false), PATIENCE_MS);
+      await eventually(async () => expect((await ask(steady.url, 'GET', `/${id}`)).git_repo).toMatchObject({ status: 'SYNCED', resources: 6 }), PATIENCE_MS);
+      const made = (await list()).filter((vm) => vm.name.startsWith(name));
+      expect(made.map((vm) => `${vm.name} ${vm.status}`).sort()).toEqual([1, 2, 3].map((index) => `${name}-vm-${index} ACTIVE`));
+      const [{ firewalls, rules }] = await database.query<[{ firewalls: number; rules: number }]>(
+        `SELECT count(DISTINCT f.id)::int AS firewalls, count(s.id) FILTER (WHERE s.port_range_min = 80)::int AS rules
+           FROM firewall f LEFT JOIN security_rule s ON s.firewall_id = f.id WHERE starts_with(f.name, $1)`,
+        [name],
+      );
+      expect({ firewalls, rules }).toEqual({ firewalls: 3, rules: 3 });
+      await eventually(async () => expect(await fsck(database)).toEqual([]), PATIENCE_MS);
+      await Promise.all(made.map((vm) => persistently([steady.url], 'DELETE', `/${vm.id}`)));
+      await eventually(async () => expect(await list()).toEqual([]), PATIENCE_MS);
+    } finally {
+      await victim.stop('SIGKILL');
+      await server.stop();
     }
   });
 

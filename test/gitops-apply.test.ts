@@ -107,6 +107,23 @@ describe('files that are sent', () => {
     expect(await vms.count()).toBe(0);
   }, 60_000);
 
+  it('keep the rules of a machine as they are declared, and leave them alone where none are', async () => {
+    const rule = (port: number) => ({ direction: 'ingress', protocol: 'tcp', remote_ip_prefix: '0.0.0.0/0', port_range_min: port });
+    const ports = async (): Promise<number[]> =>
+      (await named('ruled')).security_rules.filter(({ direction }: Json) => direction === 'ingress').map(({ port_range_min }: Json) => port_range_min).toSorted((a: number, b: number) => a - b);
+    expect((await applied([vm('ruled', { security_rules: [rule(80), rule(443)] })])).state).toBe('succeeded');
+    const { id } = await named('ruled');
+    expect(await ports()).toEqual([80, 443]);
+    expect(told(await applied([vm('ruled', { security_rules: [rule(443), rule(8080)] })]))).toEqual(['update VirtualMachine demo/ruled security_rules done']);
+    expect([await ports(), (await named('ruled')).id]).toEqual([[443, 8080], id]);
+    expect((await vms.send('POST', `/${id}/sg-rules`, { ...rule(22), ethertype: 'IPv4', port_range_max: 22 })).status).toBeLessThan(300);
+    expect(told(await applied([vm('ruled')]))).toEqual([]);
+    expect(await ports()).toEqual([22, 443, 8080]);
+    expect(told(await applied([vm('ruled', { security_rules: [] })]))).toEqual(['update VirtualMachine demo/ruled security_rules done']);
+    expect(await ports()).toEqual([]);
+    await applied([]);
+  }, 60_000);
+
   it('never touch what was made by hand, and say so', async () => {
     const mine = await vms.active({ name: 'handmade' });
     const sync = await applied([vm('handmade', { image: 'tiny-next' }), vm('other')]);

@@ -2,10 +2,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHmac, randomBytes } from 'node:crypto';
 import { fsck } from '../src/conductor/admin/fsck.js';
-import { GitServer, type GitClone } from './fixtures/git-server.js';
+import { GitServer } from './fixtures/git-server.js';
 import { WebhookReceiver } from './fixtures/webhook-receiver.js';
 import { startCloud, type Cloud, type Json } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
+import { GitopsRepository, toldActions as told, vmDocument as vm } from './support/gitops-client.js';
 import { VmClient } from './support/vm-client.js';
 
 const TOKEN = 'ghp_of_the_test';
@@ -48,83 +49,14 @@ afterAll(async () => {
   await receiver.stop();
 });
 
-interface VmOptions {
-  readonly flavor?: string;
-  readonly image?: string;
-  readonly labels?: string;
-  readonly more?: string;
-  readonly protect?: boolean;
-  readonly environment?: string;
-}
-
-const vm = (name: string, { flavor = 'tiny-1', image = 'tiny', labels = '', more = '', protect = false, environment = 'demo' }: VmOptions = {}): string => `
-apiVersion: baton/v1
-kind: VirtualMachine
-metadata: { name: ${name}, environment: ${environment}, labels: [${labels}], protect: ${protect} }
-spec: { flavor: ${flavor}, image: ${image}, keypairs: [demo]${more} }
-`;
-
-let repositories = 0;
-
-class Repository {
-  private constructor(
-    readonly id: number,
-    readonly clone: GitClone,
-    readonly webhookSecret: string,
-  ) {}
-
-  static async add(change: object = {}, first: Readonly<Record<string, string>> = {}): Promise<Repository> {
-    const name = `repository-${(repositories += 1)}`;
-    const clone = await server.repository(name);
-    await clone.push({ 'README.md': 'Desired state', ...first }, 'Begin');
-    const request = { url: server.httpUrl(name), credentials: { token: TOKEN }, poll_seconds: 3600, prune: true, ...change };
-    const { status, body } = await cloud.request('POST', '/gitops/git-repo', request);
-    expect({ status, message: body.message }).toEqual({ status: 200, message: 'Git repository added' });
-    const repository = new Repository(body.git_repo.id, clone, body.webhook_secret);
-    return repository;
-  }
-
-  async show(): Promise<Json> {
-    return (await cloud.request('GET', `/gitops/git-repo/${this.id}`)).body.git_repo;
-  }
-
-  async syncs(): Promise<Json[]> {
-    return (await cloud.request('GET', `/v1/gitops/git-repo/${this.id}/syncs`)).body.syncs;
-  }
-
-  async ask(what: string, body?: object): Promise<Json> {
-    const answer = await cloud.request('POST', `/gitops/git-repo/${this.id}/${what}`, body);
-    expect({ status: answer.status, message: answer.body.message }).toEqual({ status: 200, message: expect.any(String) });
-    return answer.body;
-  }
-
-  /** The sync of a commit, when it has ended. */
-  async ended(commit: string): Promise<Json> {
-    return await eventually(async () => {
-      const sync = (await this.syncs()).find((candidate) => candidate.commit === commit);
-      expect({ fetch_error: sync === undefined ? (await this.show()).fetch_error : null, state: sync?.state }).toEqual({
-        fetch_error: null,
-        state: expect.stringMatching(/succeeded|failed|planned/),
-      });
-      return sync;
-    }, 40_000);
-  }
-
-  async push(files: Readonly<Record<string, string | Buffer | null>>, message?: string): Promise<Json> {
-    const commit = await this.clone.push(files, message);
-    await this.ask('sync');
-    return await this.ended(commit);
-  }
-
-}
-
-const told = ({ actions }: Json): string[] => actions.map(({ verb, resource, fields, result }: Json) => [verb, resource, ...fields, result].join(' '));
+const add = (change: object = {}, first: Readonly<Record<string, string>> = {}): Promise<GitopsRepository> =>
+  GitopsRepository.add(cloud, server, change, first);
 
 const named = async (name: string): Promise<Json> => (await vms.get(`/demo/${name}`)).body.instance;
 
 describe('a repository', () => {
   it('makes what is pushed, and changes, resizes, replaces, renames, deletes and reverts it', async () => {
-    const repository = await Repository.add({}, { 'web.yaml': vm('web') });
+    const repository = await add({}, { 'web.yaml': vm('web') });
     const first = await repository.ended(await repository.clone.head());
     expect(first).toMatchObject({ state: 'succeeded', trigger: 'created', author: 'Ada <ada@example.org>', message: 'Begin' });
     expect(told(first)).toEqual(['create VirtualMachine demo/web done']);
@@ -150,7 +82,7 @@ describe('a repository', () => {
   }, 90_000);
 
   it('follows a branch by itself, also one that was pushed by force', async () => {
-    const repository = await Repository.add({ poll_seconds: 5 }, { 'web.yaml': vm('web') });
+    const repository = await add({ poll_seconds: 5 }, { 'web.yaml': vm('web') });
     await repository.ended(await repository.clone.head());
     await repository.clone.git('commit', '--quiet', '--amend', '-m', 'Rewritten');
     const rewritten = await repository.clone.push({ 'web.yaml': vm('web', { labels: 'forced' }) });
@@ -159,7 +91,7 @@ describe('a repository', () => {
   }, 60_000);
 
   it('keeps what there is when its branch is gone, and says so', async () => {
-    const repository = await Repository.add({ ref: 'feature' });
+    const repository = await add({ ref: 'feature' });
     await eventually(async () => expect(await repository.show()).toMatchObject({ status: 'FAILED', fetch_error: expect.stringContaining('feature') }));
     await repository.clone.push({ 'web.yaml': vm('web') }, 'Feature', 'feature');
     await repository.ask('sync');
@@ -171,7 +103,7 @@ describe('a repository', () => {
   }, 60_000);
 
   it('does all that is right beside a document that is wrong, and deletes nothing meanwhile', async () => {
-    const repository = await Repository.add({}, { 'web.yaml': vm('web'), 'db.yaml': vm('db') });
+    const repository = await add({}, { 'web.yaml': vm('web'), 'db.yaml': vm('db') });
     await repository.ended(await repository.clone.head());
     const sync = await repository.push({ 'web.yaml': `${vm('new')}\n---\nkind: [`, 'db.yaml': null });
     expect(sync).toMatchObject({ state: 'failed', problems: [{ file: 'web.yaml', line: 8, message: expect.any(String) }] });
@@ -183,7 +115,7 @@ describe('a repository', () => {
   }, 60_000);
 
   it('refuses a file of 50 MB, and keeps what there is', async () => {
-    const repository = await Repository.add({}, { 'web.yaml': vm('web') });
+    const repository = await add({}, { 'web.yaml': vm('web') });
     await repository.ended(await repository.clone.head());
     const sync = await repository.push({ 'huge.yaml': randomBytes(50 * 1024 * 1024), 'web.yaml': null });
     expect([sync.state, sync.problems]).toEqual(['failed', [expect.objectContaining({ file: 'huge.yaml', message: expect.stringContaining('larger than') })]]);
@@ -191,7 +123,7 @@ describe('a repository', () => {
   }, 90_000);
 
   it('manages the environments that it may, and those of no other organization', async () => {
-    const repository = await Repository.add({ environments: ['demo'] }, { 'a.yaml': vm('a', { environment: 'stage' }), 'b.yaml': vm('b') });
+    const repository = await add({ environments: ['demo'] }, { 'a.yaml': vm('a', { environment: 'stage' }), 'b.yaml': vm('b') });
     const sync = await repository.ended(await repository.clone.head());
     expect([sync.state, told(sync)]).toEqual(['failed', ['create VirtualMachine demo/b done']]);
     expect(sync.problems).toEqual([expect.objectContaining({ file: 'a.yaml', line: 2, field: 'metadata.environment', message: expect.stringContaining('outside what this repository may manage') })]);
@@ -203,9 +135,9 @@ describe('a repository', () => {
   }, 60_000);
 
   it('owns what no other repository can own', async () => {
-    const one = await Repository.add({}, { 'web.yaml': vm('web') });
+    const one = await add({}, { 'web.yaml': vm('web') });
     await one.ended(await one.clone.head());
-    const two = await Repository.add({}, { 'web.yaml': vm('web', { image: 'tiny-next' }) });
+    const two = await add({}, { 'web.yaml': vm('web', { image: 'tiny-next' }) });
     const sync = await two.ended(await two.clone.head());
     expect(sync).toMatchObject({ state: 'failed', actions: [], problems: [{ message: expect.stringContaining('was not made by this repository') }] });
     expect((await named('web')).image.name).toBe('tiny');
@@ -213,7 +145,7 @@ describe('a repository', () => {
 
   it('deletes no more for one commit than its limit, and nothing that is protected', async () => {
     const names = ['a', 'b', 'c'];
-    const repository = await Repository.add({ prune_limit: 2 }, { 'guard.yaml': vm('guard', { protect: true }), 'all.yaml': names.map((name) => vm(name)).join('---') });
+    const repository = await add({ prune_limit: 2 }, { 'guard.yaml': vm('guard', { protect: true }), 'all.yaml': names.map((name) => vm(name)).join('---') });
     await repository.ended(await repository.clone.head());
     const sync = await repository.push({ 'all.yaml': null, 'guard.yaml': null });
     expect([sync.state, sync.actions]).toEqual(['failed', []]);
@@ -227,7 +159,7 @@ describe('a repository', () => {
 
 describe('drift', () => {
   it('is found and put right, and told by event and signed webhook', async () => {
-    const repository = await Repository.add({ callback_url: receiver.url('/gitops') }, { 'web.yaml': vm('web', { labels: 'blue' }) });
+    const repository = await add({ callback_url: receiver.url('/gitops') }, { 'web.yaml': vm('web', { labels: 'blue' }) });
     await repository.ended(await repository.clone.head());
     const { id } = await named('web');
     await vms.send('PUT', `/${id}/label`, { labels: ['red'] });
@@ -246,7 +178,7 @@ describe('drift', () => {
   }, 60_000);
 
   it('is only reported where that is the policy', async () => {
-    const repository = await Repository.add({ drift_policy: 'report', poll_seconds: 5, callback_url: receiver.url('/drift') }, { 'web.yaml': vm('web', { labels: 'blue' }) });
+    const repository = await add({ drift_policy: 'report', poll_seconds: 5, callback_url: receiver.url('/drift') }, { 'web.yaml': vm('web', { labels: 'blue' }) });
     await repository.ended(await repository.clone.head());
     const { id } = await named('web');
     await vms.send('PUT', `/${id}/label`, { labels: ['red'] });
@@ -260,7 +192,7 @@ describe('drift', () => {
 
 describe('the hand on a repository', () => {
   it('pauses it, resumes it, rolls it back and lets it go on', async () => {
-    const repository = await Repository.add({}, { 'web.yaml': vm('web', { labels: 'one' }) });
+    const repository = await add({}, { 'web.yaml': vm('web', { labels: 'one' }) });
     const first = await repository.ended(await repository.clone.head());
     await repository.ask('pause');
     expect((await cloud.request('POST', `/gitops/git-repo/${repository.id}/sync`)).body.message).toContain('is paused');
@@ -277,7 +209,7 @@ describe('the hand on a repository', () => {
   }, 60_000);
 
   it('looks at a plan of another branch without doing it, and only plans in mode plan', async () => {
-    const repository = await Repository.add({ mode: 'plan' }, { 'web.yaml': vm('web') });
+    const repository = await add({ mode: 'plan' }, { 'web.yaml': vm('web') });
     const planned = await repository.ended(await repository.clone.head());
     expect([planned.state, told(planned)]).toEqual(['planned', ['create VirtualMachine demo/web planned']]);
     await repository.clone.push({ 'web.yaml': vm('web'), 'db.yaml': vm('db') }, 'A proposal', 'proposal');
@@ -290,7 +222,7 @@ describe('the hand on a repository', () => {
   }, 60_000);
 
   it('never sees its secrets again', async () => {
-    const repository = await Repository.add();
+    const repository = await add();
     const shown = [await cloud.request('GET', `/gitops/git-repo/${repository.id}`), await cloud.request('GET', '/gitops/git-repo')].map(({ text }) => text).join();
     expect([shown.includes(TOKEN), shown.includes(repository.webhookSecret)]).toEqual([false, false]);
     const [row] = await cloud.database.query<[{ credentials: Buffer; webhook_secret: Buffer }]>('SELECT credentials, webhook_secret FROM git_repository WHERE id = $1', [repository.id]);
@@ -298,7 +230,7 @@ describe('the hand on a repository', () => {
   });
 
   it('is its organization\'s alone', async () => {
-    const repository = await Repository.add();
+    const repository = await add();
     for (const [method, path, body] of [
       ['GET', ''], ['PUT', '', { prune: true }], ['DELETE', ''], ['POST', '/sync'], ['POST', '/pause'], ['POST', '/resume'],
       ['POST', '/rollback', { commit: '1234567' }], ['GET', '/plan'], ['GET', '/syncs'], ['GET', '/resources'],
@@ -316,7 +248,7 @@ describe('a push that the forge tells of', () => {
     cloud.request('POST', `/gitops/git-repo/${id}/github-webhook`, body, { 'x-github-event': 'push', ...headers });
 
   it('is looked at, at once', async () => {
-    const repository = await Repository.add();
+    const repository = await add();
     await repository.ended(await repository.clone.head());
     const commit = await repository.clone.push({ 'web.yaml': vm('web') });
     const body = JSON.stringify({ ref: 'refs/heads/main', after: commit, pusher: 'Zoë' });
@@ -326,8 +258,8 @@ describe('a push that the forge tells of', () => {
   });
 
   it('counts by its signature alone, for its own repository, its bytes and its branch', async () => {
-    const repository = await Repository.add();
-    const other = await Repository.add();
+    const repository = await add();
+    const other = await add();
     await repository.ended(await repository.clone.head());
     const { id, webhookSecret } = repository;
     const body = JSON.stringify({ ref: 'refs/heads/main', after: 'a'.repeat(40) });
@@ -351,7 +283,7 @@ describe('a push that the forge tells of', () => {
 
 describe('a pass', () => {
   it('that was broken off is taken over: what it had made is known, and made once', async () => {
-    const repository = await Repository.add({ paused: true }, { 'all.yaml': ['a', 'b', 'c'].map((name) => vm(name)).join('---') });
+    const repository = await add({ paused: true }, { 'all.yaml': ['a', 'b', 'c'].map((name) => vm(name)).join('---') });
     const [{ user_id, organization_id }] = await cloud.database.query<[{ user_id: number; organization_id: number }]>('SELECT user_id, organization_id FROM git_repository WHERE id = $1', [repository.id]);
     // What a conductor leaves that dies between making a machine and binding it.
     await vms.active({ name: 'a' });
@@ -371,7 +303,7 @@ describe('a pass', () => {
   }, 60_000);
 
   it('happens once, however many ask and however many conductors there are', async () => {
-    const repository = await Repository.add();
+    const repository = await add();
     const first = await repository.ended(await repository.clone.head());
     const commit = await repository.clone.push({ 'all.yaml': Array.from({ length: 12 }, (_, index) => vm(`many-${index}`)).join('---') });
     await Promise.all(

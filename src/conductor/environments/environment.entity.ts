@@ -27,6 +27,10 @@ export class Environment {
   @Column('cidr', { nullable: true })
   subnet: string | null;
 
+  /** Of the claim that Git made it under; null for what was made by hand. */
+  @Column('uuid', { nullable: true })
+  gitopsClaim: string | null;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 

@@ -63,18 +63,19 @@ export class EnvironmentsService {
     return environmentFields(row);
   }
 
-  async create(principal: Principal, name: string, region: string): Promise<EnvironmentFields> {
+  /** @param claim that Git makes it under. */
+  async create(principal: Principal, name: string, region: string, claim: string | null = null): Promise<EnvironmentFields> {
     const { organizationId } = principal;
     const [row] = await this.uniquelyNamed(name, () =>
       changeRows<EnvironmentRow>(
         this.dataSource,
         principal,
         `WITH e AS (
-           INSERT INTO environment (organization_id, region_id, name, subnet)
-           SELECT $1::int, id, $2::text, free_subnet($4, $5) FROM region WHERE name = $3
+           INSERT INTO environment (organization_id, region_id, name, subnet, gitops_claim)
+           SELECT $1::int, id, $2::text, free_subnet($4, $5), $6::uuid FROM region WHERE name = $3
            RETURNING *)
          SELECT ${COLUMNS} FROM e JOIN region r ON r.id = e.region_id`,
-        [organizationId, name, region, ...subnetPool(this.config)],
+        [organizationId, name, region, ...subnetPool(this.config), claim],
       ),
     );
     if (row === undefined) throw new ApiError(404, `There is no region '${region}'. GET /v1/core/regions lists them.`);

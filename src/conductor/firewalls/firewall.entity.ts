@@ -19,6 +19,10 @@ export class Firewall {
   @Column('text')
   description: string;
 
+  /** Of the claim that Git made it under; null for what was made by hand. */
+  @Column('uuid', { nullable: true })
+  gitopsClaim: string | null;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 }

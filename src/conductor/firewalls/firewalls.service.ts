@@ -59,7 +59,8 @@ export class FirewallsService {
   }
 
   /** With the rules that a VM has from the beginning. */
-  async create(principal: Principal, payload: CreateFirewallPayload): Promise<FirewallFields> {
+  /** @param claim that Git makes it under. */
+  async create(principal: Principal, payload: CreateFirewallPayload, claim: string | null = null): Promise<FirewallFields> {
     const { organizationId } = principal;
     const { environment_id, name } = payload;
     try {
@@ -70,8 +71,8 @@ export class FirewallsService {
         );
         if (environment === undefined) throw notFound('The environment');
         const [{ id }] = await transaction.query<[{ id: number }]>(
-          'INSERT INTO firewall (environment_id, name, description) VALUES ($1, $2, $3) RETURNING id',
-          [environment_id, name, payload.description ?? ''],
+          'INSERT INTO firewall (environment_id, name, description, gitops_claim) VALUES ($1, $2, $3, $4) RETURNING id',
+          [environment_id, name, payload.description ?? '', claim],
         );
         concerns(id);
         for (const rule of DEFAULT_RULES) await insertRule(transaction, { firewall_id: id }, rule);

@@ -2,6 +2,7 @@ import { Check, Column, CreateDateColumn, Entity, ForeignKey, Index, PrimaryGene
 import type { OrganizationId, UserId } from '../../protocol/ids.js';
 import { Organization } from '../identity/organization.entity.js';
 import { UserAccount } from '../identity/user-account.entity.js';
+import type { Forge } from './git/commit-status.js';
 
 /** `plan` only says what would be done. */
 export type GitMode = 'plan' | 'apply';
@@ -19,6 +20,7 @@ export type SyncTrigger = 'created' | 'poll' | 'push' | 'manual' | 'rollback' | 
 @Unique(['organizationId', 'name'])
 @Index('idx_git_repository_due', ['nextPassAt'], { where: '"paused" = false' })
 @Check('ck_git_repository_mode', `"mode" IN ('plan', 'apply') AND "drift_policy" IN ('report', 'correct')`)
+@Check('ck_git_repository_forge', `"forge" IN ('github', 'gitlab', 'gitea')`)
 @Check('ck_git_repository_limits', '"poll_seconds" >= 5 AND "prune_limit" >= 0')
 export class GitRepository {
   @PrimaryGeneratedColumn('identity', { type: 'int' })
@@ -103,6 +105,18 @@ export class GitRepository {
   /** What was found changed by hand at the last pass; null for nothing. */
   @Column('jsonb', { nullable: true })
   drift: readonly string[] | null;
+
+  /** Null: known by its host, or none. */
+  @Column('text', { nullable: true })
+  forge: Forge | null;
+
+  /** Whether commits are told at the forge what was planned and done. */
+  @Column('boolean', { default: true })
+  commitStatus: boolean;
+
+  /** Why the last of these could not be told, in words fit for its owner. */
+  @Column('text', { nullable: true })
+  commitStatusError: string | null;
 
   @Column('text', { nullable: true })
   requested: SyncTrigger | null;

@@ -52,6 +52,10 @@ export class GitopsOwnership {
   @Column('text')
   commit: string;
 
+  /** Names the making that is under way or was the last: what bears it was made by it. */
+  @Column('uuid', { nullable: true })
+  claim: string | null;
+
   @Column('timestamptz', { default: () => 'now()' })
   claimedAt: Date;
 }

@@ -63,6 +63,10 @@ export class GitopsSync {
   @Column('jsonb', { default: '[]' })
   problems: readonly SyncProblem[];
 
+  /** Which of its states was told on the commit at the forge. */
+  @Column('text', { nullable: true })
+  toldState: SyncState | null;
+
   @Column('timestamptz', { default: () => 'now()' })
   startedAt: Date;
 

@@ -23,6 +23,10 @@ export class Keypair {
   @Column('text')
   fingerprint: string;
 
+  /** Of the claim that Git made it under; null for what was made by hand. */
+  @Column('uuid', { nullable: true })
+  gitopsClaim: string | null;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 }

@@ -48,7 +48,8 @@ export class KeypairsService {
     return row.count;
   }
 
-  async import(principal: Principal, request: ImportKeypair): Promise<KeypairFields> {
+  /** @param claim that Git makes it under. */
+  async import(principal: Principal, request: ImportKeypair, claim: string | null = null): Promise<KeypairFields> {
     const { organizationId } = principal;
     const { fingerprint } = parsePublicKey(request.public_key);
     const [row] = await this.uniquelyNamed(request.name, () =>
@@ -58,11 +59,11 @@ export class KeypairsService {
         `WITH home AS (
            SELECT id FROM environment WHERE organization_id = $1 AND name = $2 AND deleted_at IS NULL FOR KEY SHARE),
          k AS (
-           INSERT INTO keypair (environment_id, name, public_key, fingerprint)
-           SELECT id, $3::text, $4::text, $5::text FROM home
+           INSERT INTO keypair (environment_id, name, public_key, fingerprint, gitops_claim)
+           SELECT id, $3::text, $4::text, $5::text, $6::uuid FROM home
            RETURNING *)
          SELECT ${COLUMNS} FROM k ${PLACE}`,
-        [organizationId, request.environment_name, request.name, request.public_key, fingerprint],
+        [organizationId, request.environment_name, request.name, request.public_key, fingerprint, claim],
       ),
     );
     if (row === undefined) throw notFound('The environment');

@@ -25,6 +25,10 @@ export class Profile {
   @Column('jsonb')
   data: ProfileData;
 
+  /** Of the claim that Git made it under; null for what was made by hand. */
+  @Column('uuid', { nullable: true })
+  gitopsClaim: string | null;
+
   @CreateDateColumn({ type: 'timestamptz' })
   createdAt: Date;
 }

@@ -41,14 +41,15 @@ export class ProfilesService {
     return profileFields(row);
   }
 
-  async create(principal: Principal, { name, description, data }: CreateProfilePayload): Promise<ProfileFields> {
+  /** @param claim that Git makes it under. */
+  async create(principal: Principal, { name, description, data }: CreateProfilePayload, claim: string | null = null): Promise<ProfileFields> {
     const { organizationId } = principal;
     try {
       const [row] = await changeRows<ProfileRow>(
         this.dataSource,
         principal,
-        `INSERT INTO profile (organization_id, name, description, data) VALUES ($1, $2, $3, $4) RETURNING ${COLUMNS}`,
-        [organizationId, name, description ?? '', JSON.stringify(data)],
+        `INSERT INTO profile (organization_id, name, description, data, gitops_claim) VALUES ($1, $2, $3, $4, $5) RETURNING ${COLUMNS}`,
+        [organizationId, name, description ?? '', JSON.stringify(data), claim],
       );
       return profileFields(row!);
     } catch (error) {

@@ -7,5 +7,6 @@ import { SecurityRulesService } from './security-rules.service.js';
   imports: [TasksModule],
   controllers: [SecurityRulesController],
   providers: [SecurityRulesService],
+  exports: [SecurityRulesService],
 })
 export class SecurityRulesModule {}

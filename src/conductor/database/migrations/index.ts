@@ -20,6 +20,7 @@ import { Draining1764660000001 } from './1764660000001-draining.js';
 import { LostNodes1764660000002 } from './1764660000002-lost-nodes.js';
 import { Gitops1764700000000 } from './1764700000000-gitops.js';
 import { SnapshotQuotas1764700000001 } from './1764700000001-snapshot-quotas.js';
+import { GitopsClaimsAndCommitStatuses1764710000000 } from './1764710000000-gitops-claims-and-commit-statuses.js';
 
 export const MIGRATIONS = [
   InitialSchema1764000000000,
@@ -43,4 +44,5 @@ export const MIGRATIONS = [
   LostNodes1764660000002,
   Gitops1764700000000,
   SnapshotQuotas1764700000001,
+  GitopsClaimsAndCommitStatuses1764710000000,
 ];

@@ -21,8 +21,8 @@ export interface ExecutionContext {
   readonly owner: LeasedOwner;
   readonly granted: ReadonlySet<Permission>;
   readonly commit: string;
-  /** The pass shall end: it lost its lease, or the conductor stops. */
-  readonly aborted: () => boolean;
+  /** The pass shall end: it lost its lease, its repository was paused, or the conductor stops. */
+  readonly aborted: () => Promise<boolean>;
 }
 
 export interface ExecutionResult {
@@ -51,10 +51,13 @@ export class Execution {
     for (const independent of inBatches(actions)) {
       const queue = [...independent];
       const worker = async (): Promise<void> => {
-        for (let next = queue.shift(); next !== undefined && !context.aborted(); next = queue.shift()) await carryOut(next);
+        while (queue.length > 0 && !(await context.aborted())) {
+          const next = queue.shift();
+          if (next !== undefined) await carryOut(next);
+        }
       };
       await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-      if (context.aborted()) break;
+      if (await context.aborted()) break;
     }
     return { actions: actions.flatMap(({ key }) => results.get(key) ?? []), destroyed };
   }

@@ -27,6 +27,7 @@ const BY_FIELD: Readonly<Record<string, Permission>> = {
   'VirtualMachine callback_url': 'virtual-machine:update',
   'VirtualMachine flavor': 'virtual-machine:resize',
   'VirtualMachine power': 'virtual-machine:operate',
+  'VirtualMachine security_rules': 'firewall:attach',
   'VirtualMachine firewalls': 'firewall:attach',
   'VirtualMachine volumes': 'volume:attach',
   'VirtualMachine floating_ip': 'floating-ip:attach',

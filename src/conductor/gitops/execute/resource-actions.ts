@@ -1,23 +1,21 @@
 /** How each kind of resource is made, changed and deleted: by one call, or a few, of the services behind the API. */
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { crashPoint } from '../../../crash-points.js';
 import { ApiError } from '../../http/api-error.js';
 import { EnvironmentsService } from '../../environments/environments.service.js';
 import { FirewallsService } from '../../firewalls/firewalls.service.js';
 import { KeypairsService } from '../../keypairs/keypairs.service.js';
 import { ProfilesService } from '../../profiles/profiles.service.js';
-import type { CreateSecurityRulePayload } from '../../security-rules/security-rule.dto.js';
 import { VolumesService } from '../../volumes/volumes.service.js';
-import { canonicalRules } from '../manifest/compile.js';
 import type { DeclaredResource } from '../manifest/resource.js';
 import type { Action, ActualOf, ActualResource } from '../plan/plan.js';
 import { Ownership, type LeasedOwner } from '../state/ownership.js';
+import { setRules, type PresentRule } from './rule-changes.js';
 import { VirtualMachineActions } from './virtual-machine-actions.js';
 
 /** `waiting`: as much as is possible now; a later pass goes on. */
 export type Outcome = 'done' | 'waiting';
-
-type Rule = CreateSecurityRulePayload & { readonly id: number };
 
 @Injectable()
 export class ResourceActions {
@@ -51,33 +49,34 @@ export class ResourceActions {
   }
 
   private async create(declared: DeclaredResource, owner: LeasedOwner, commit: string): Promise<Outcome> {
-    await this.ownership.claim(owner, declared, commit);
+    const claim = await this.ownership.claim(owner, declared, commit);
+    crashPoint('gitops:claimed');
     let id: number;
     try {
-      id = await this.make(declared, owner);
+      id = await this.make(declared, owner, claim);
     } catch (error) {
-      // A machine or volume of this name may be our own, of a pass that was thought dead: who made it tells, next time.
-      const ownPerhaps = error instanceof ApiError && error.status === 409 && (declared.kind === 'VirtualMachine' || declared.kind === 'Volume');
-      if (error instanceof ApiError && !ownPerhaps) await this.ownership.release(owner, declared);
+      // What has this name may be our own, of a pass that was thought dead: it tells, next time.
+      if (error instanceof ApiError && error.status !== 409) await this.ownership.release(owner, declared);
       throw error;
     }
+    crashPoint('gitops:made');
     await this.ownership.bind(owner, declared, id);
     if (declared.kind === 'Firewall') await this.setRules(owner, id, declared);
     return 'done';
   }
 
-  private async make(declared: DeclaredResource, owner: LeasedOwner): Promise<number> {
+  private async make(declared: DeclaredResource, owner: LeasedOwner, claim: string): Promise<number> {
     const { environment, name } = declared;
     switch (declared.kind) {
       case 'Environment':
-        return (await this.environments.create(owner, name, declared.spec.region)).id;
+        return (await this.environments.create(owner, name, declared.spec.region, claim)).id;
       case 'Keypair': {
         const { public_key } = declared.spec;
-        return (await this.keypairs.import(owner, { name, environment_name: environment, public_key })).id;
+        return (await this.keypairs.import(owner, { name, environment_name: environment, public_key }, claim)).id;
       }
       case 'Firewall': {
         const environment_id = await this.environmentId(owner, environment);
-        return (await this.firewalls.create(owner, { environment_id, name })).id;
+        return (await this.firewalls.create(owner, { environment_id, name }, claim)).id;
       }
       case 'Volume': {
         const { size, type } = declared.spec;
@@ -85,7 +84,7 @@ export class ResourceActions {
       }
       case 'Profile': {
         const { description, data } = declared.spec;
-        return (await this.profiles.create(owner, { name, description, data })).id;
+        return (await this.profiles.create(owner, { name, description, data }, claim)).id;
       }
       case 'VirtualMachine':
         return await this.virtualMachines.create(owner, declared);
@@ -147,21 +146,12 @@ export class ResourceActions {
     return 'done';
   }
 
-  /** First those that are to come, then those that go: what passes before and after is never cut off between. */
   private async setRules(owner: LeasedOwner, id: number, declared: Extract<DeclaredResource, { kind: 'Firewall' }>): Promise<void> {
-    const present = (await this.firewalls.get(owner.organizationId, id)).rules as unknown as Rule[];
-    const wanted = new Map(declared.spec.rules.map((rule) => [JSON.stringify(rule), rule]));
-    const surplus = present.filter((rule) => !wanted.delete(textOf(rule)));
-    for (const { direction, ethertype, protocol, remoteIpPrefix, portMin, portMax } of wanted.values())
-      await this.firewalls.addRule(owner, id, {
-        direction,
-        ethertype,
-        protocol: protocol as CreateSecurityRulePayload['protocol'],
-        remote_ip_prefix: remoteIpPrefix,
-        port_range_min: portMin ?? null,
-        port_range_max: portMax ?? null,
-      });
-    for (const rule of surplus) await this.firewalls.removeRule(owner, id, rule.id);
+    await setRules(declared.spec.rules, {
+      present: (await this.firewalls.get(owner.organizationId, id)).rules as unknown as PresentRule[],
+      add: (rule) => this.firewalls.addRule(owner, id, rule),
+      remove: (ruleId) => this.firewalls.removeRule(owner, id, ruleId),
+    });
   }
 
   private async environmentId({ organizationId }: LeasedOwner, name: string): Promise<number> {
@@ -172,9 +162,4 @@ export class ResourceActions {
     if (row === undefined) throw new ApiError(404, `There is no environment ${JSON.stringify(name)}. Declare it, or make it by hand.`);
     return row.id;
   }
-}
-
-function textOf({ direction, ethertype, protocol, remote_ip_prefix, port_range_min, port_range_max }: Rule): string {
-  const ports = typeof port_range_min !== 'number' || typeof port_range_max !== 'number' ? {} : { portMin: port_range_min, portMax: port_range_max };
-  return JSON.stringify(canonicalRules([{ direction, ethertype, protocol, remoteIpPrefix: remote_ip_prefix, ...ports }])[0]);
 }

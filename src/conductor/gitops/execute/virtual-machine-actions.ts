@@ -5,17 +5,21 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { VmId } from '../../../protocol/ids.js';
+import { DEFAULT_RULES, type SecurityRuleSpec } from '../../../protocol/security-rule.js';
 import { FirewallAttachmentsService } from '../../firewalls/firewall-attachments.service.js';
 import { FloatingIpsService } from '../../floating-ips/floating-ips.service.js';
 import { ApiError } from '../../http/api-error.js';
+import { SecurityRulesService } from '../../security-rules/security-rules.service.js';
 import { VmActions } from '../../virtual-machines/vm-actions.js';
 import { VmCallbacks } from '../../virtual-machines/vm-callbacks.js';
 import { VmCreation } from '../../virtual-machines/vm-creation.js';
 import { VmLabels } from '../../virtual-machines/vm-labels.js';
 import { VolumeAttachments } from '../../volumes/volume-attachments.js';
+import { canonicalRules } from '../manifest/compile.js';
 import type { DeclaredVirtualMachine, VirtualMachineSpec } from '../manifest/resource.js';
 import type { ActualOf, FieldChange } from '../plan/plan.js';
 import type { LeasedOwner } from '../state/ownership.js';
+import { asSent, setRules, type PresentRule } from './rule-changes.js';
 import type { Outcome } from './resource-actions.js';
 
 type ActualVirtualMachine = ActualOf<'VirtualMachine'>;
@@ -24,6 +28,7 @@ type ActualVirtualMachine = ActualOf<'VirtualMachine'>;
 const FIELDS = [
   { field: 'labels', settled: false },
   { field: 'callback_url', settled: false },
+  { field: 'security_rules', settled: true },
   { field: 'firewalls', settled: true },
   { field: 'floating_ip', settled: true },
   { field: 'volumes', settled: true },
@@ -44,6 +49,7 @@ export class VirtualMachineActions {
     private readonly firewalls: FirewallAttachmentsService,
     private readonly floatingIps: FloatingIpsService,
     private readonly volumes: VolumeAttachments,
+    private readonly securityRules: SecurityRulesService,
   ) {}
 
   async create(owner: LeasedOwner, { name, environment, spec, userData }: DeclaredVirtualMachine): Promise<number> {
@@ -56,6 +62,7 @@ export class VirtualMachineActions {
       labels: [...spec.labels],
       ...(userData !== null && { user_data: userData }),
       ...(spec.callback_url !== null && { callback_url: spec.callback_url }),
+      ...(spec.security_rules !== null && { security_rules: spec.security_rules.filter((rule) => !isDefault(rule)).map(asSent) }),
       assign_floating_ip: spec.floating_ip,
     });
     return instances[0]!.id;
@@ -90,6 +97,13 @@ export class VirtualMachineActions {
         else if (actual.spec.callback_url === null) await this.callbacks.attach(owner, { id }, spec.callback_url);
         else await this.callbacks.update(owner, { id }, spec.callback_url);
         return 'done';
+      case 'security_rules':
+        await setRules(spec.security_rules ?? [], {
+          present: await this.rulesOf(owner, id),
+          add: (rule) => this.securityRules.add(owner, id, rule),
+          remove: (ruleId) => this.securityRules.remove(owner, id, ruleId),
+        });
+        return 'done';
       case 'firewalls':
         await this.firewalls.setFirewalls(owner, id, await this.ids(owner, 'firewall', declared.environment, spec.firewalls));
         return 'done';
@@ -106,6 +120,14 @@ export class VirtualMachineActions {
         await this.actions.actOnOne(owner, powerAction(actual.spec.power, spec.power), { id });
         return 'out of service';
     }
+  }
+
+  private async rulesOf({ organizationId }: LeasedOwner, id: VmId): Promise<PresentRule[]> {
+    return await this.dataSource.query<PresentRule[]>(
+      `SELECT s.id, s.direction, s.ethertype, s.protocol, s.remote_ip_prefix, s.port_range_min, s.port_range_max
+         FROM security_rule s JOIN virtual_machine vm ON vm.id = s.virtual_machine_id WHERE vm.organization_id = $1 AND vm.id = $2`,
+      [organizationId, id],
+    );
   }
 
   private async setVolumes(owner: LeasedOwner, { environment, spec }: DeclaredVirtualMachine, actual: ActualVirtualMachine): Promise<Outcome> {
@@ -130,6 +152,10 @@ export class VirtualMachineActions {
     return rows.map(({ id }) => id);
   }
 }
+
+const DEFAULTS = new Set(canonicalRules(DEFAULT_RULES).map((rule) => JSON.stringify(rule)));
+
+const isDefault = (rule: SecurityRuleSpec): boolean => DEFAULTS.has(JSON.stringify(rule));
 
 function powerAction(from: VirtualMachineSpec['power'], to: VirtualMachineSpec['power']): 'start' | 'stop' | 'hibernate-restore' {
   if (from === 'hibernated') return 'hibernate-restore';

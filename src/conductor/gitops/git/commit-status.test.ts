@@ -57,16 +57,16 @@ describe('a commit status', () => {
     it.each([403, 302, 500])('in vain when the forge answers %i, without following or repeating it', async (answer) => {
       status = answer;
       const problem = await poster('127.0.0.0/8').post({ url: url(), forge: 'gitea', token: 'x' }, COMMIT, STATUS);
-      expect(problem).toContain(`answered ${answer}`);
-      expect(problem).not.toContain('secret');
+      expect(problem).toMatchObject({ message: expect.stringContaining(`answered ${answer}`), passing: answer >= 500 });
+      expect(problem!.message).not.toContain('secret');
     });
 
     it('never to a private address that the operator did not open', async () => {
-      expect(await poster().post({ url: url(), forge: 'gitea', token: 'x' }, COMMIT, STATUS)).toContain('could not be reached');
+      expect(await poster().post({ url: url(), forge: 'gitea', token: 'x' }, COMMIT, STATUS)).toEqual({ message: 'The forge could not be reached.', passing: true });
       expect(received).toEqual([]);
     });
 
     it('never to a host that is no known forge', async () =>
-      expect(await poster('127.0.0.0/8').post({ url: url(), token: 'x' }, COMMIT, STATUS)).toContain('no forge'));
+      expect(await poster('127.0.0.0/8').post({ url: url(), token: 'x' }, COMMIT, STATUS)).toMatchObject({ message: expect.stringContaining('no forge'), passing: false }));
   });
 });

@@ -9,13 +9,21 @@ import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { Agent } from 'undici';
 import { EgressPolicy } from '../../egress/egress-policy.js';
 
-export type Forge = 'github' | 'gitlab' | 'gitea';
+export const FORGES = ['github', 'gitlab', 'gitea'] as const;
+export type Forge = (typeof FORGES)[number];
 
 export interface CommitStatus {
   readonly state: 'pending' | 'success' | 'failure';
   readonly description: string;
   /** Which of the statuses of a commit this is: a later one of the same context replaces it. */
   readonly context: string;
+}
+
+export interface CommitStatusProblem {
+  /** In words for the repository's owner. */
+  readonly message: string;
+  /** It may be gone at another time. */
+  readonly passing: boolean;
 }
 
 export interface ForgeRepository {
@@ -44,10 +52,10 @@ export class CommitStatusPoster implements OnApplicationShutdown {
     this.agent = egress.createAgent({ connectionsPerOrigin: 2 });
   }
 
-  /** @returns why it could not be posted, in words for the repository's owner; undefined when it was. Never throws. */
-  async post(repository: ForgeRepository, commit: string, status: CommitStatus): Promise<string | undefined> {
+  /** @returns why it could not be posted; undefined when it was. Never throws. */
+  async post(repository: ForgeRepository, commit: string, status: CommitStatus): Promise<CommitStatusProblem | undefined> {
     const request = statusRequest(repository, commit, status);
-    if (!request) return 'The host is no forge that Baton knows: name it as github, gitlab or gitea.';
+    if (!request) return { message: 'The host is no forge that Baton knows: name it as github, gitlab or gitea.', passing: false };
     try {
       this.egress.checkUrl(request.url.href);
       const signal = AbortSignal.timeout(WITHIN_MS);
@@ -60,9 +68,12 @@ export class CommitStatusPoster implements OnApplicationShutdown {
         signal,
       });
       await body.dump({ limit: DISCARDED_BYTES, signal }).catch(() => undefined);
-      return statusCode >= 200 && statusCode < 300 ? undefined : `The forge answered ${statusCode}: may the token write commit statuses?`;
+      if (statusCode >= 200 && statusCode < 300) return undefined;
+      return statusCode >= 500 || statusCode === 429
+        ? { message: `The forge answered ${statusCode}.`, passing: true }
+        : { message: `The forge answered ${statusCode}: may the token write commit statuses?`, passing: false };
     } catch {
-      return 'The forge could not be reached.';
+      return { message: 'The forge could not be reached.', passing: true };
     }
   }
 
@@ -71,10 +82,13 @@ export class CommitStatusPoster implements OnApplicationShutdown {
   }
 }
 
+/** Undefined where the host is not known for one, and none was named. */
+export const forgeOf = ({ url, forge }: Pick<ForgeRepository, 'url' | 'forge'>): Forge | undefined => forge ?? KNOWN_HOSTS[placeOf(url).host];
+
 /** @returns undefined where no forge is known. */
 export function statusRequest(repository: ForgeRepository, commit: string, status: CommitStatus): StatusRequest | undefined {
   const { origin, host, path } = placeOf(repository.url);
-  const forge = repository.forge ?? KNOWN_HOSTS[host];
+  const forge = forgeOf(repository);
   const description = status.description.slice(0, LONGEST_DESCRIPTION);
   const { state, context } = status;
   switch (forge) {

@@ -43,6 +43,8 @@ export async function compileManifest(files: ManifestFiles, skipped: ReadonlyMap
   return compilation.result();
 }
 
+const byPlace = (a: ManifestProblem, b: ManifestProblem): number => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1);
+
 class Refusal extends Error {
   constructor(
     readonly path: readonly (string | number)[],
@@ -97,7 +99,7 @@ class Compilation {
           });
         }
     }
-    return { resources, problems: this.problems };
+    return { resources, problems: this.problems.sort(byPlace) };
   }
 
   private expand(read: ReadDocument): DeclaredResource[] {
@@ -121,7 +123,7 @@ class Compilation {
       case 'Firewall': {
         const name = shortName(plainName(document.metadata.name));
         const { environment } = document.metadata;
-        return [{ kind: 'Firewall', environment, name, protect, source, spec: { rules: rulesOf(document) } }];
+        return [{ kind: 'Firewall', environment, name, protect, source, spec: { rules: rulesOf('rules', document.spec.rules, document.spec.default_egress) } }];
       }
       case 'Volume': {
         const { environment, name } = document.metadata;
@@ -147,6 +149,7 @@ class Compilation {
     const template = this.userDataOf(document, read.file);
     const source = { file: read.file, line: read.line };
     const group = namesOf(metadata.name, spec.count);
+    const securityRules = spec.security_rules === undefined ? null : rulesOf('security_rules', spec.security_rules, true);
     // A text without placeholders is the same one for the whole group.
     let shared: string | undefined;
     return group.map(({ name, index }): DeclaredResource => {
@@ -166,6 +169,7 @@ class Compilation {
         labels: filled(['metadata', 'labels'], metadata.labels),
         firewalls: filled(['spec', 'firewalls'], spec.firewalls),
         volumes: filled(['spec', 'volumes'], spec.volumes),
+        security_rules: securityRules,
         callback_url: spec.callback_url ?? null,
         floating_ip: spec.floating_ip,
         power: spec.power ?? 'unmanaged',
@@ -210,9 +214,9 @@ class Compilation {
 /** `sha256:` and 64 hexadecimal digits: as the database computes it of what it has. */
 export const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 
-function rulesOf({ spec }: DocumentOf<'Firewall'>) {
-  const given = spec.rules.map((rule, index) => refused(['spec', 'rules', index], () => checkedRule(rule)));
-  return canonicalRules([...(spec.default_egress ? DEFAULT_RULES : []), ...given]);
+function rulesOf(field: string, rules: DocumentOf<'Firewall'>['spec']['rules'], beside: boolean): FirewallSpec['rules'] {
+  const given = rules.map((rule, index) => refused(['spec', field, index], () => checkedRule(rule)));
+  return canonicalRules([...(beside ? DEFAULT_RULES : []), ...given]);
 }
 
 /** Sorted and each once, so that two sets of rules are equal when they say the same. */

@@ -41,6 +41,8 @@ export interface VirtualMachineSpec {
   readonly labels: readonly string[];
   readonly firewalls: readonly string[];
   readonly volumes: readonly string[];
+  /** Its own, beside those of firewalls; all of them, also those that every machine has from the beginning. Null: not Git's business. */
+  readonly security_rules: readonly SecurityRuleSpec[] | null;
   readonly callback_url: string | null;
   readonly floating_ip: boolean;
   /** `unmanaged`: what its owner does by hand is no drift. */

@@ -99,6 +99,7 @@ const FORM = {
       user_data_file: z.string().min(1).max(500).optional().describe('Instead of user_data: a file, named from the folder of this one.'),
       firewalls: unique(z.array(reference).max(50)).default([]),
       volumes: unique(z.array(reference).max(10)).default([]),
+      security_rules: z.array(rule).max(50).optional().describe('Beside those that every machine has. Left out, rules that are added by hand are left alone.'),
       callback_url: z.string().max(250).optional(),
       floating_ip: z.boolean().default(false),
       power: z.enum(['running', 'stopped']).optional().describe('Left out, who starts and stops it by hand is left alone.'),
@@ -143,9 +144,38 @@ function fieldProblems(issue: z.core.$ZodIssue): FieldProblem[] {
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({ path: [...path, key], message: 'is not a known field' }));
   if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return [{ path, message: 'is required' }];
-  const message = issue.message.replace(/^(Invalid (input|option|string)|Too (big|small)): /, '');
-  return [{ path, message }];
+  return [{ path, message: inWords(issue) }];
 }
+
+function inWords(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'too_small':
+      return `must ${measured(issue.origin, 'least', Number(issue.minimum))}`;
+    case 'too_big':
+      return `must ${measured(issue.origin, 'most', Number(issue.maximum))}`;
+    case 'invalid_value':
+      return `must be ${issue.values.length === 1 ? '' : 'one of '}${issue.values.join(', ')}`;
+    case 'invalid_type':
+      return `must be ${A_TYPE[issue.expected] ?? issue.expected}`;
+    default:
+      return issue.message;
+  }
+}
+
+const A_TYPE: Readonly<Record<string, string>> = {
+  int: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+  string: 'text: put it in quotes where YAML takes it for something else',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+};
+
+const UNITS: Readonly<Record<string, string>> = { string: 'characters', array: 'items' };
+
+const measured = (origin: string, which: 'least' | 'most', limit: number): string =>
+  UNITS[origin] === undefined ? `be at ${which} ${limit}` : `have at ${which} ${limit} ${UNITS[origin]}`;
 
 /** What `GET /gitops/schema.json` answers: put `# yaml-language-server: $schema=URL` on top of a manifest. */
 export const manifestJsonSchema = (): object => ({

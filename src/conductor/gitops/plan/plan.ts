@@ -34,6 +34,7 @@ const WAYS: { readonly [K in Kind]: Readonly<Record<keyof SpecOf[K] | 'name' | '
     labels: 'in place',
     firewalls: 'in place',
     volumes: 'in place',
+    security_rules: 'in place',
     callback_url: 'in place',
     floating_ip: 'in place',
     power: 'in place',
@@ -224,6 +225,7 @@ function differences(declared: DeclaredResource, actual: ActualResource): FieldC
   const to: Record<string, unknown> = { ...declared.spec, name: declared.name, environment: declared.environment };
   return Object.keys(WAYS[declared.kind])
     .filter((field) => !(field === 'power' && agree(from[field] as Power, to[field] as Power)))
+    .filter((field) => !(field === 'security_rules' && to[field] === null))
     .filter((field) => !same(from[field], to[field]))
     .map((field) => ({ field, from: from[field], to: to[field] }));
 }

@@ -9,6 +9,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { grantedTo, type Granted, type Grants, type MemberRole } from '../../access/granted.js';
+import type { Forge } from '../git/commit-status.js';
 import type { DriftPolicy, GitMode, SyncTrigger } from '../git-repository.entity.js';
 import type { LeasedOwner } from '../state/ownership.js';
 
@@ -34,6 +35,8 @@ export interface LeasedRepository extends LeasedOwner {
   readonly fetchedAt: Date | null;
   readonly fetchError: string | null;
   readonly drift: readonly string[] | null;
+  readonly forge: Forge | null;
+  readonly commitStatus: boolean;
   /** Why this pass was asked for; null when its time had come. */
   readonly requested: SyncTrigger | null;
   /** Null when the service account was removed from the organization. */
@@ -49,7 +52,8 @@ export const REPOSITORY_COLUMNS = `
   g.id, g.organization_id AS "organizationId", g.name, g.url, g.ref, g.path, g.environments, g.credentials, g.host_keys AS "hostKeys",
   g.poll_seconds AS "pollSeconds", g.prune, g.prune_limit AS "pruneLimit", g.mode, g.drift_policy AS "driftPolicy",
   g.callback_url AS "callbackUrl", g.user_id AS "userId", g.pinned_commit AS "pinnedCommit",
-  g.fetched_commit AS "fetchedCommit", g.fetched_at AS "fetchedAt", g.fetch_error AS "fetchError", g.drift`;
+  g.fetched_commit AS "fetchedCommit", g.fetched_at AS "fetchedAt", g.fetch_error AS "fetchError", g.drift,
+  g.forge, g.commit_status AS "commitStatus"`;
 
 const TAKE = `
   WITH due AS (
@@ -75,10 +79,10 @@ export class RepositoryLeases {
     return rows.map(({ member, role, ...row }) => ({ ...row, granted: member === null ? null : grantedTo(member, role) }));
   }
 
-  /** @returns false when it was lost. */
+  /** @returns false when the pass shall end: its lease was lost, or the repository was paused. */
   async renew({ id, lease }: LeasedOwner): Promise<boolean> {
     const [, renewed] = await this.dataSource.query<[unknown, number]>(
-      `UPDATE git_repository SET lease_until = now() + ${LEASE} WHERE id = $1 AND lease = $2`,
+      `UPDATE git_repository SET lease_until = now() + ${LEASE} WHERE id = $1 AND lease = $2 AND NOT paused`,
       [id, lease],
     );
     return renewed > 0;

@@ -41,11 +41,11 @@ export class Reconciler {
   ) {}
 
   /** @returns in how many milliseconds the next one is due. */
-  async pass(repository: LeasedRepository, aborted: () => boolean): Promise<number> {
+  async pass(repository: LeasedRepository, aborted: () => Promise<boolean>): Promise<number> {
     const pollMs = repository.pollSeconds * 1_000;
     const last = await this.syncs.latest(repository.id);
     const snapshot = await this.desired.current(repository, last?.state === 'running');
-    if (snapshot === undefined || aborted()) return pollMs;
+    if (snapshot === undefined || (await aborted())) return pollMs;
     const { commit, manifest } = snapshot;
     await this.ownership.adopt(repository);
     const running = last?.state === 'running' && last.commit === commit.id ? last : undefined;
@@ -84,7 +84,7 @@ export class Reconciler {
     return last;
   }
 
-  private async carryOn(repository: LeasedRepository, sync: Sync, commit: GitCommit, assessment: Assessment, aborted: () => boolean): Promise<number> {
+  private async carryOn(repository: LeasedRepository, sync: Sync, commit: GitCommit, assessment: Assessment, aborted: () => Promise<boolean>): Promise<number> {
     const { plan, problems } = assessment;
     const { actions, destroyed } = await this.carryOut(repository, sync, commit, assessment, aborted);
     const waiting: SyncAction[] = plan.settling.map((identity) => ({
@@ -97,7 +97,7 @@ export class Reconciler {
     const progress = { actions: merged(sync.actions, [...actions, ...waiting]), problems, destroyed: sync.destroyed + destroyed };
     const age = Date.now() - sync.startedAt.getTime();
     const underWay = [...actions, ...waiting].some(({ result }) => result === 'done' || result === 'waiting');
-    if (aborted()) {
+    if (await aborted()) {
       await this.syncs.save(repository, sync, progress);
       return 0;
     }
@@ -112,7 +112,7 @@ export class Reconciler {
     return failed ? retryMs(sync, pollMs) : pollMs;
   }
 
-  private async carryOut(repository: LeasedRepository, sync: Sync, commit: GitCommit, { plan }: Assessment, aborted: () => boolean) {
+  private async carryOut(repository: LeasedRepository, sync: Sync, commit: GitCommit, { plan }: Assessment, aborted: () => Promise<boolean>) {
     if (repository.granted !== null)
       return await this.execution.run(plan, { owner: repository, granted: repository.granted, commit: commit.id, aborted });
     this.logger.warn(`Repository ${repository.id} has no service account any more (sync ${sync.id}).`);

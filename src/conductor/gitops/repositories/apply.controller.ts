@@ -5,9 +5,9 @@ import { DocumentedErrors } from '../../http/documented-errors.js';
 import { ApiKeyGuard } from '../../identity/api-key.strategy.js';
 import { Caller, type KeyHolder } from '../../identity/principal.js';
 import { manifestJsonSchema } from '../manifest/schema.js';
-import { GitRepositoriesService } from './git-repositories.service.js';
+import { AppliedFilesService } from './applied-files.service.js';
 import { ApplyPayload, ApplyQuery } from './git-repository.requests.js';
-import { ApplyResponse } from './git-repository.responses.js';
+import { ApplyResponse } from './plan.responses.js';
 
 const SCHEMA = JSON.stringify(manifestJsonSchema());
 
@@ -15,7 +15,7 @@ const SCHEMA = JSON.stringify(manifestJsonSchema());
 @UseGuards(ApiKeyGuard)
 @Controller(['gitops', 'v1/gitops'])
 export class ApplyController {
-  constructor(private readonly repositories: GitRepositoriesService) {}
+  constructor(private readonly appliedFiles: AppliedFilesService) {}
 
   @Post('apply')
   @HttpCode(200)
@@ -23,7 +23,7 @@ export class ApplyController {
   @ApiOkResponse({ type: ApplyResponse })
   @DocumentedErrors(403, 404, 409, 413)
   async apply(@Caller() caller: KeyHolder, @Body() body: ApplyPayload, @Query() { dry_run }: ApplyQuery): Promise<ApplyResponse> {
-    const { id, commit, assessment } = await this.repositories.apply(caller, body, dry_run === true);
+    const { id, commit, assessment } = await this.appliedFiles.apply(caller, body, dry_run === true);
     return new ApplyResponse(commit, assessment, id);
   }
 }

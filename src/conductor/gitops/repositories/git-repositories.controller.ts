@@ -7,9 +7,13 @@ import { pageOf } from '../../http/page-query.js';
 import { ResourceId } from '../../http/resource-id.js';
 import { ApiKeyGuard } from '../../identity/api-key.strategy.js';
 import { Caller, type KeyHolder, type Principal } from '../../identity/principal.js';
-import { GitRepositoriesService, REPOSITORY } from './git-repositories.service.js';
+import { GitRepositoriesService } from './git-repositories.service.js';
 import { CreateGitRepository, PlanQuery, RollBackPayload, SyncsQuery, UpdateGitRepository } from './git-repository.requests.js';
-import { GitRepositoriesResponse, GitRepositoryResponse, OwnedResourcesResponse, PlanResponse, SyncsResponse } from './git-repository.responses.js';
+import { PreviewsService } from './previews.service.js';
+import { REPOSITORY } from './repository-rows.js';
+import { GitRepositoriesResponse, GitRepositoryResponse, OwnedResourcesResponse } from './git-repository.responses.js';
+import { PlanResponse } from './plan.responses.js';
+import { SyncsResponse } from './sync.responses.js';
 
 const Id = (): ParameterDecorator => Param('id', new ResourceId(REPOSITORY));
 const ID = { name: 'id', type: 'integer' } as const;
@@ -18,7 +22,10 @@ const ID = { name: 'id', type: 'integer' } as const;
 @UseGuards(ApiKeyGuard)
 @Controller(['gitops/git-repo', 'v1/gitops/git-repo'])
 export class GitRepositoriesController {
-  constructor(private readonly repositories: GitRepositoriesService) {}
+  constructor(
+    private readonly repositories: GitRepositoriesService,
+    private readonly previews: PreviewsService,
+  ) {}
 
   @Get()
   @ApiOperation({ summary: 'List Git repositories' })
@@ -111,7 +118,7 @@ export class GitRepositoriesController {
   @ApiOkResponse({ type: PlanResponse })
   @DocumentedErrors(404)
   async plan(@Caller() { organizationId }: Principal, @Id() id: number, @Query() { ref }: PlanQuery): Promise<PlanResponse> {
-    const { commit, assessment } = await this.repositories.plan(organizationId, id, ref);
+    const { commit, assessment } = await this.previews.plan(organizationId, id, ref);
     return new PlanResponse(commit, assessment);
   }
 
@@ -122,7 +129,7 @@ export class GitRepositoriesController {
   @DocumentedErrors(404)
   async syncs(@Caller() { organizationId }: Principal, @Id() id: number, @Query() query: SyncsQuery): Promise<SyncsResponse> {
     const page = pageOf(query) ?? { page: 1, pageSize: 20 };
-    const { rows, count } = await this.repositories.syncs(organizationId, id, page);
+    const { rows, count } = await this.previews.syncs(organizationId, id, page);
     return new SyncsResponse(rows, count, page);
   }
 
@@ -132,6 +139,6 @@ export class GitRepositoriesController {
   @ApiOkResponse({ type: OwnedResourcesResponse })
   @DocumentedErrors(404)
   async resources(@Caller() { organizationId }: Principal, @Id() id: number): Promise<OwnedResourcesResponse> {
-    return new OwnedResourcesResponse(await this.repositories.resources(organizationId, id));
+    return new OwnedResourcesResponse(await this.previews.resources(organizationId, id));
   }
 }

@@ -5,6 +5,7 @@ import { ArrayMaxSize, ArrayUnique, IsArray, IsBoolean, IsIn, IsInt, IsObject, I
 import { PageQuery } from '../../http/page-query.js';
 import { IsPlainText, PLAIN_TEXT } from '../../http/plain-text.js';
 import { IsQueryBoolean } from '../../http/query-boolean.js';
+import { FORGES, type Forge } from '../git/commit-status.js';
 import type { DriftPolicy, GitMode } from '../git-repository.entity.js';
 
 const COMMIT = /^[0-9a-f]{7,64}$/;
@@ -129,6 +130,16 @@ export class CreateGitRepository extends ApplyingOptions {
   @MaxLength(250)
   @IsString()
   callback_url?: string | null;
+
+  @ApiPropertyOptional({ enum: FORGES, nullable: true, description: 'Of a host that is none of github.com, gitlab.com and codeberg.org: Forgejo is gitea.' })
+  @IsOptional()
+  @IsIn(FORGES)
+  forge?: Forge | null;
+
+  @ApiPropertyOptional({ default: true, description: 'Says on commits at the forge what was planned and done, where there is a token and the forge is known.' })
+  @IsOptional()
+  @IsBoolean()
+  commit_status?: boolean;
 }
 
 /** What is left out stays as it is. */

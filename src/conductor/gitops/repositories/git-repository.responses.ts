@@ -1,24 +1,10 @@
-/** What the API shows of repositories of desired state, of their plans and of their history. Never a secret. */
+/** What the API shows of repositories of desired state, and of what they own. Never a secret. */
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { apiTime, Envelope, PagedEnvelope, type Page } from '../../http/envelope.js';
-import type { SyncAction, SyncProblem, SyncState } from '../gitops-sync.entity.js';
-import type { Action } from '../plan/plan.js';
-import { titleOf } from '../manifest/resource.js';
-import type { Assessment } from '../reconcile/assessment.js';
+import { apiTime, Envelope } from '../../http/envelope.js';
+import { FORGES, type Forge } from '../git/commit-status.js';
+import type { SyncState } from '../gitops-sync.entity.js';
 import type { OwnedResource } from '../state/ownership.js';
-
-export interface SyncRow {
-  readonly id: number;
-  readonly trigger: string;
-  readonly commit: string;
-  readonly author: string;
-  readonly message: string;
-  readonly state: SyncState;
-  readonly actions: readonly SyncAction[];
-  readonly problems: readonly SyncProblem[];
-  readonly started_at: Date | string;
-  readonly finished_at: Date | string | null;
-}
+import { SyncFields, type SyncRow } from './sync.responses.js';
 
 export interface GitRepositoryRow {
   readonly id: number;
@@ -42,6 +28,9 @@ export interface GitRepositoryRow {
   readonly fetched_at: Date | null;
   readonly fetch_error: string | null;
   readonly drift: string[] | null;
+  readonly forge: Forge | null;
+  readonly commit_status: boolean;
+  readonly commit_status_error: string | null;
   readonly resources: number;
   readonly created_at: Date;
   readonly last_sync: SyncRow | null;
@@ -62,91 +51,6 @@ export function statusOf({ paused, fetch_error, drift, last_sync }: GitRepositor
   if (fetch_error !== null) return 'FAILED';
   if (last_sync === null) return 'NEW';
   return last_sync.state === 'succeeded' && drift !== null ? 'DRIFTED' : STATUS[last_sync.state];
-}
-
-export class SyncActionFields {
-  @ApiProperty({ enum: ['create', 'update', 'replace', 'delete'] })
-  verb: string;
-
-  @ApiProperty({ example: 'VirtualMachine demo/web' })
-  resource: string;
-
-  @ApiProperty({ type: [String] })
-  fields: readonly string[];
-
-  @ApiProperty({ enum: ['planned', 'done', 'waiting', 'failed', 'blocked'] })
-  result: string;
-
-  @ApiProperty()
-  message: string;
-}
-
-export class SyncProblemFields {
-  @ApiProperty({ description: 'Empty when it is about a document or a file.' })
-  resource: string;
-
-  @ApiProperty()
-  file: string;
-
-  @ApiProperty({ type: 'integer', nullable: true })
-  line: number | null;
-
-  @ApiProperty()
-  field: string;
-
-  @ApiProperty()
-  message: string;
-}
-
-export class SyncFields {
-  @ApiProperty({ type: 'integer' })
-  id: number;
-
-  @ApiProperty({ enum: ['created', 'poll', 'push', 'manual', 'rollback', 'drift', 'apply'] })
-  trigger: string;
-
-  @ApiProperty()
-  commit: string;
-
-  @ApiProperty()
-  author: string;
-
-  @ApiProperty({ description: 'Of the commit.' })
-  message: string;
-
-  @ApiProperty({ enum: ['running', 'succeeded', 'failed', 'planned', 'superseded'] })
-  state: string;
-
-  @ApiProperty({ type: [SyncActionFields] })
-  actions: readonly SyncActionFields[];
-
-  @ApiProperty({ type: [SyncProblemFields] })
-  problems: readonly SyncProblemFields[];
-
-  @ApiProperty({ description: 'UTC.' })
-  started_at: string;
-
-  @ApiProperty({ type: String, nullable: true, description: 'UTC.' })
-  finished_at: string | null;
-
-  @ApiProperty({ type: Number, nullable: true })
-  duration_seconds: number | null;
-
-  constructor(row: SyncRow) {
-    const started = new Date(row.started_at);
-    const finished = row.finished_at === null ? null : new Date(row.finished_at);
-    this.id = row.id;
-    this.trigger = row.trigger;
-    this.commit = row.commit;
-    this.author = row.author;
-    this.message = row.message;
-    this.state = row.state;
-    this.actions = row.actions;
-    this.problems = row.problems;
-    this.started_at = apiTime(started);
-    this.finished_at = finished && apiTime(finished);
-    this.duration_seconds = finished && (finished.getTime() - started.getTime()) / 1_000;
-  }
 }
 
 export class GitRepositoryFields {
@@ -216,6 +120,15 @@ export class GitRepositoryFields {
   @ApiProperty({ type: [String], description: 'What was found different at the last pass.' })
   drift: string[];
 
+  @ApiProperty({ enum: FORGES, nullable: true, description: 'Null: known by its host, or none.' })
+  forge: Forge | null;
+
+  @ApiProperty({ description: 'Whether commits are told at the forge what was planned and done.' })
+  commit_status: boolean;
+
+  @ApiProperty({ type: String, nullable: true, description: 'Why the last of these could not be told.' })
+  commit_status_error: string | null;
+
   @ApiProperty({ type: 'integer', description: 'How many it owns.' })
   resources: number;
 
@@ -248,6 +161,9 @@ export class GitRepositoryFields {
     this.fetched_at = row.fetched_at && apiTime(row.fetched_at);
     this.fetch_error = row.fetch_error;
     this.drift = row.drift ?? [];
+    this.forge = row.forge;
+    this.commit_status = row.commit_status;
+    this.commit_status_error = row.commit_status_error;
     this.resources = row.resources;
     this.last_sync = row.last_sync && new SyncFields(row.last_sync);
     this.created_at = apiTime(row.created_at);
@@ -275,88 +191,6 @@ export class GitRepositoriesResponse extends Envelope {
   constructor(message: string, rows: readonly GitRepositoryRow[]) {
     super(message);
     this.git_repos = rows.map((row) => new GitRepositoryFields(row));
-  }
-}
-
-export class SyncsResponse extends PagedEnvelope {
-  @ApiProperty({ type: [SyncFields], description: 'Newest first.' })
-  syncs: SyncFields[];
-
-  constructor(rows: readonly SyncRow[], count: number, page: Page) {
-    super('Getting syncs successful', count, page);
-    this.syncs = rows.map((row) => new SyncFields(row));
-  }
-}
-
-export class FieldChangeFields {
-  @ApiProperty()
-  field: string;
-
-  @ApiProperty({ nullable: true, description: 'Long texts by their digest.' })
-  from: unknown;
-
-  @ApiProperty({ nullable: true })
-  to: unknown;
-}
-
-export class PlannedActionFields {
-  @ApiProperty({ enum: ['create', 'update', 'replace', 'delete'] })
-  verb: string;
-
-  @ApiProperty({ example: 'VirtualMachine demo/web' })
-  resource: string;
-
-  @ApiProperty({ type: [FieldChangeFields] })
-  changes: readonly FieldChangeFields[];
-
-  @ApiProperty({ description: 'Where it is declared; empty for what is no longer.' })
-  file: string;
-
-  @ApiProperty({ type: 'integer', nullable: true })
-  line: number | null;
-
-  constructor({ verb, identity, changes, declared }: Action) {
-    this.verb = verb;
-    this.resource = titleOf(identity);
-    this.changes = changes;
-    this.file = declared?.source.file ?? '';
-    this.line = declared?.source.line ?? null;
-  }
-}
-
-export class PlanResponse extends Envelope {
-  @ApiProperty()
-  commit: string;
-
-  @ApiProperty({ type: [PlannedActionFields], description: 'In the order in which they are carried out.' })
-  actions: PlannedActionFields[];
-
-  @ApiProperty({ type: [SyncProblemFields] })
-  problems: readonly SyncProblemFields[];
-
-  @ApiProperty({ type: 'integer' })
-  unchanged: number;
-
-  @ApiProperty({ type: [String], description: 'No longer declared, and kept all the same.' })
-  kept: string[];
-
-  constructor(commit: string, { plan, problems }: Assessment) {
-    super(plan.actions.length === 0 ? 'Everything is as it is declared' : `${plan.actions.length} actions`);
-    this.commit = commit;
-    this.actions = plan.actions.map((action) => new PlannedActionFields(action));
-    this.problems = problems;
-    this.unchanged = plan.unchanged;
-    this.kept = plan.kept.map(titleOf);
-  }
-}
-
-export class ApplyResponse extends PlanResponse {
-  @ApiProperty({ type: 'integer', nullable: true, description: 'Where its syncs are; null for a dry run of what was never applied.' })
-  git_repo_id: number | null;
-
-  constructor(commit: string, assessment: Assessment, repositoryId: number | null) {
-    super(commit, assessment);
-    this.git_repo_id = repositoryId;
   }
 }
 

@@ -9,12 +9,12 @@ import { DocumentedErrors } from '../../http/documented-errors.js';
 import { Envelope } from '../../http/envelope.js';
 import { rawBodyOf } from '../../http/json-body.js';
 import { ResourceId } from '../../http/resource-id.js';
-import { GitRepositoriesService } from './git-repositories.service.js';
+import { PushesService } from './pushes.service.js';
 
 @ApiTags('Git as desired state')
 @Controller(['gitops/git-repo', 'v1/gitops/git-repo'])
 export class PushWebhookController {
-  constructor(private readonly repositories: GitRepositoriesService) {}
+  constructor(private readonly pushes: PushesService) {}
 
   @Post(':id/github-webhook')
   @HttpCode(200)
@@ -23,7 +23,7 @@ export class PushWebhookController {
   @ApiOkResponse({ type: Envelope })
   @DocumentedErrors(404)
   async pushed(@Param('id', new ResourceId('A Git repository with this signature')) id: number, @Req() request: FastifyRequest): Promise<Envelope> {
-    const looked = await this.repositories.pushed(id, request.headers, rawBodyOf(request));
+    const looked = await this.pushes.pushed(id, request.headers, rawBodyOf(request));
     return new Envelope(looked ? 'Looking at the branch' : 'Not the branch that is followed; nothing is done');
   }
 }

@@ -49,13 +49,15 @@ const from = (kind: Kind): string =>
 
 const names = (query: string): string => `ARRAY(SELECT ${query})`;
 
+const rules = (condition: string): string =>
+  `coalesce((SELECT json_agg(json_build_object('direction', s.direction, 'ethertype', s.ethertype, 'protocol', s.protocol,
+    'remoteIpPrefix', s.remote_ip_prefix, 'portMin', s.port_range_min, 'portMax', s.port_range_max)) FROM security_rule s WHERE ${condition}), '[]')`;
+
 const SELECT: Readonly<Record<Kind, string>> = {
   Environment: `SELECT ${OWNED}, e.id, e.name AS current_name, '' AS current_environment, r.name AS region`,
   Keypair: `SELECT ${OWNED}, k.id, k.name AS current_name, e.name AS current_environment, k.public_key`,
   Firewall: `SELECT ${OWNED}, f.id, f.name AS current_name, e.name AS current_environment,
-    coalesce((SELECT json_agg(json_build_object('direction', s.direction, 'ethertype', s.ethertype, 'protocol', s.protocol,
-      'remoteIpPrefix', s.remote_ip_prefix, 'portMin', s.port_range_min, 'portMax', s.port_range_max))
-      FROM security_rule s WHERE s.firewall_id = f.id), '[]') AS rules`,
+    ${rules('s.firewall_id = f.id')} AS rules`,
   Volume: `SELECT ${OWNED}, v.id, v.name AS current_name, e.name AS current_environment, v.size_gib AS size, v.volume_type AS type,
     v.removal_requested_at IS NOT NULL AS removing,
     EXISTS (SELECT 1 FROM volume_attachment a WHERE a.volume_id = v.id AND a.status = 'DETACHING') AS detaching`,
@@ -67,6 +69,7 @@ const SELECT: Readonly<Record<Kind, string>> = {
       AND NOT (x.detaching AND x.changed_for IS NOT DISTINCT FROM vm.id)) AS floating_ip,
     EXISTS (SELECT 1 FROM floating_ip x WHERE x.virtual_machine_id = vm.id AND x.detaching AND x.changed_for IS NOT DISTINCT FROM vm.id)
       OR EXISTS (SELECT 1 FROM volume_attachment a WHERE a.virtual_machine_id = vm.id AND a.status IN ('ATTACHING', 'DETACHING')) AS changing,
+    ${rules('s.virtual_machine_id = vm.id')} AS security_rules,
     ${names('k.name FROM virtual_machine_keypair k WHERE k.virtual_machine_id = vm.id')} AS keypairs,
     ${names('l.label FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id')} AS labels,
     ${names('w.name FROM firewall_attachment a JOIN firewall w ON w.id = a.firewall_id WHERE a.virtual_machine_id = vm.id')} AS firewalls,
@@ -128,7 +131,11 @@ interface RuleRow extends Omit<SecurityRuleSpec, 'portMin' | 'portMax'> {
   readonly portMax: number | null;
 }
 
-interface VmRow extends Omit<VirtualMachineSpec, 'power'> {
+const rulesFrom = (rows: readonly RuleRow[]): readonly SecurityRuleSpec[] =>
+  canonicalRules(rows.map(({ portMin, portMax, ...rule }) => (portMin === null || portMax === null ? rule : { ...rule, portMin, portMax })));
+
+interface VmRow extends Omit<VirtualMachineSpec, 'power' | 'security_rules'> {
+  readonly security_rules: readonly RuleRow[];
   readonly status: VmStatus;
   readonly fault: string | null;
   readonly desired_power: Power;
@@ -139,9 +146,7 @@ const READERS: { readonly [K in Kind]: (row: never) => Reading<K> } = {
   Environment: ({ region }: SpecOf['Environment']) => ({ spec: { region } }),
   Keypair: ({ public_key }: SpecOf['Keypair']) => ({ spec: { public_key } }),
   Firewall: ({ rules }: { rules: RuleRow[] }) => ({
-    spec: {
-      rules: canonicalRules(rules.map(({ portMin, portMax, ...rule }) => (portMin === null || portMax === null ? rule : { ...rule, portMin, portMax }))),
-    },
+    spec: { rules: rulesFrom(rules) },
   }),
   Volume: ({ size, type, removing, detaching }: SpecOf['Volume'] & { removing: boolean; detaching: boolean }) => ({
     spec: { size, type },
@@ -157,6 +162,7 @@ const READERS: { readonly [K in Kind]: (row: never) => Reading<K> } = {
       labels: row.labels.toSorted(),
       firewalls: row.firewalls.toSorted(),
       volumes: row.volumes.toSorted(),
+      security_rules: rulesFrom(row.security_rules),
       callback_url: row.callback_url,
       floating_ip: row.floating_ip,
       power: POWER[row.status] ?? row.desired_power,

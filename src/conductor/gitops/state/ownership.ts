@@ -30,20 +30,17 @@ export interface OwnedResource extends Identity {
 
 const HELD = 'EXISTS (SELECT 1 FROM git_repository g WHERE g.id = $1 AND g.lease = $2)';
 
-/**
- * What was made under a claim that was never bound. Machines and volumes name who made them; of the others, which do
- * not, it is what came to be under the claimed name since.
- */
+/** What was made under a claim that was never bound: machines and volumes name who made them, the others the claim. */
 const ADOPTABLE: Readonly<Record<Kind, string>> = {
   Environment: `SELECT e.id FROM environment e WHERE e.organization_id = o.organization_id AND e.name = o.name
-                  AND e.deleted_at IS NULL AND e.created_at >= o.claimed_at`,
+                  AND e.deleted_at IS NULL AND e.gitops_claim = o.claim`,
   Keypair: `SELECT k.id FROM keypair k JOIN environment e ON e.id = k.environment_id WHERE e.organization_id = o.organization_id
-              AND e.name = o.environment AND e.deleted_at IS NULL AND k.name = o.name AND k.created_at >= o.claimed_at`,
+              AND e.name = o.environment AND e.deleted_at IS NULL AND k.name = o.name AND k.gitops_claim = o.claim`,
   Firewall: `SELECT f.id FROM firewall f JOIN environment e ON e.id = f.environment_id WHERE e.organization_id = o.organization_id
-               AND e.name = o.environment AND e.deleted_at IS NULL AND f.name = o.name AND f.created_at >= o.claimed_at`,
+               AND e.name = o.environment AND e.deleted_at IS NULL AND f.name = o.name AND f.gitops_claim = o.claim`,
   Volume: `SELECT v.id FROM volume v JOIN environment e ON e.id = v.environment_id WHERE v.organization_id = o.organization_id
              AND e.name = o.environment AND v.name = o.name AND v.deleted_at IS NULL AND v.user_id = $3`,
-  Profile: `SELECT p.id FROM profile p WHERE p.organization_id = o.organization_id AND p.name = o.name AND p.created_at >= o.claimed_at`,
+  Profile: `SELECT p.id FROM profile p WHERE p.organization_id = o.organization_id AND p.name = o.name AND p.gitops_claim = o.claim`,
   VirtualMachine: `SELECT vm.id FROM virtual_machine vm JOIN environment e ON e.id = vm.environment_id WHERE vm.organization_id = o.organization_id
                      AND e.name = o.environment AND vm.name = o.name AND vm.deleted_at IS NULL AND vm.user_id = $3`,
 };
@@ -66,22 +63,27 @@ export class Ownership {
       );
   }
 
-  /** @throws ApiError 409 when another repository owns it. */
-  async claim(owner: LeasedOwner, resource: DeclaredResource, commit: string): Promise<void> {
+  /**
+   * @returns what the resource has to bear that is made now. A claim that is still pending stays the same one: what a
+   * pass that was thought dead makes of it late is then known for ours.
+   * @throws ApiError 409 when another repository owns it.
+   */
+  async claim(owner: LeasedOwner, resource: DeclaredResource, commit: string): Promise<string> {
     const { kind, environment, name, protect, source } = resource;
-    const claimed = await this.dataSource.query<unknown[]>(
+    const [claimed] = await this.dataSource.query<{ claim: string }[]>(
       `WITH claimed AS (
-         INSERT INTO gitops_ownership (git_repository_id, organization_id, kind, environment, name, protect, path, line, commit)
-         SELECT $1, $3, $4, $5, $6, $7, $8, $9, $10 WHERE ${HELD}
+         INSERT INTO gitops_ownership (git_repository_id, organization_id, kind, environment, name, protect, path, line, commit, claim)
+         SELECT $1, $3, $4, $5, $6, $7, $8, $9, $10, gen_random_uuid() WHERE ${HELD}
          ON CONFLICT ON CONSTRAINT uq_gitops_ownership_identity DO UPDATE
-            SET resource_id = NULL, claimed_at = now(), protect = $7, path = $8, line = $9, commit = $10
+            SET claim = CASE WHEN gitops_ownership.resource_id IS NULL THEN coalesce(gitops_ownership.claim, excluded.claim) ELSE excluded.claim END,
+                resource_id = NULL, claimed_at = now(), protect = $7, path = $8, line = $9, commit = $10
           WHERE gitops_ownership.git_repository_id = $1
-         RETURNING 1)
+         RETURNING claim)
        SELECT * FROM claimed`,
       [owner.id, owner.lease, owner.organizationId, kind, environment, name, protect, source.file, source.line, commit],
     );
-    if (claimed.length === 0)
-      throw new ApiError(409, `${titleOf(resource)} is another repository's: take it out of one of the two.`);
+    if (claimed === undefined) throw new ApiError(409, `${titleOf(resource)} is another repository's: take it out of one of the two.`);
+    return claimed.claim;
   }
 
   async bind(owner: LeasedOwner, identity: Identity, resourceId: number): Promise<void> {
