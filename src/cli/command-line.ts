@@ -356,7 +356,10 @@ function chooseCommand(args: readonly string[]): CommandName {
   if (modes.length > 1) throw new UsageError('Give either --compute or --all-in-one.');
   if (words === '') return modes[0] ?? 'conductor';
   const found = (Object.keys(COMMANDS) as CommandName[]).find((name) => isAskedFor(commandDefinition(name), words));
-  if (!found) throw new UsageError(`There is no command '${words}'.`);
+  if (!found) {
+    const longer = Object.keys(COMMANDS).filter((name) => name.startsWith(`${words} `));
+    throw new UsageError(longer.length === 0 ? `There is no command '${words}'.` : `'${words}' takes one more word: ${longer.map((name) => name.slice(words.length + 1)).join(', ')}.`);
+  }
   return found;
 }
 

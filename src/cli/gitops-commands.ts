@@ -12,6 +12,8 @@ const SETTINGS = {
   'prune-limit': { type: 'string', value: 'N', help: 'How many resources one commit may delete or replace. Default: 10.' },
   mode: { type: 'string', value: 'plan|apply', help: 'plan only says what would be done. Default: apply.' },
   drift: { type: 'string', value: 'report|correct', help: 'What is done about changes by hand. Default: correct.' },
+  forge: { type: 'string', value: 'github|gitlab|gitea', help: 'Where it is hosted, if the host does not tell: its commits get a status.' },
+  'no-commit-status': { type: 'boolean', help: 'Tell the forge nothing of commits.' },
   callback: { type: 'string', value: 'URL', help: 'Gets a signed POST when a sync starts, succeeds or fails, and when drift is found.' },
   role: { type: 'string', value: 'NAME', help: 'Of its service account. Default: GitOps.' },
 } as const satisfies Record<string, OwnFlag>;

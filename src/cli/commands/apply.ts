@@ -17,7 +17,10 @@ async function filesOf(folder: string): Promise<Record<string, string>> {
   const files: Record<string, string> = {};
   let bytes = 0;
   const read = async (path: string): Promise<void> => {
-    for (const name of (await readdir(join(folder, path))).sort()) {
+    const names = await readdir(join(folder, path)).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === 'ENOENT' || error.code === 'ENOTDIR' ? new UsageError(`There is no folder ${join(folder, path)}.`) : error;
+    });
+    for (const name of names.sort()) {
       const inside = path === '' ? name : `${path}/${name}`;
       if (name.startsWith('.')) continue;
       const status = await lstat(join(folder, inside));
@@ -49,7 +52,7 @@ export const run: Run = async ({ flags, environment }) => {
   reportPlan(plan, print);
   if (dryRun || flags['no-wait'] === true) return plan.problems.length === 0 ? 0 : 1;
   const id = plan.git_repo_id!;
-  const sync = await waitForSync(api, id, before.find((repository) => repository.id === id)?.last_sync?.id ?? 0);
+  const sync = await waitForSync(api, id, { after: before.find((repository) => repository.id === id)?.last_sync?.id ?? 0, commit: plan.commit });
   reportSync(sync, print);
   return sync.state === 'succeeded' ? 0 : 1;
 };

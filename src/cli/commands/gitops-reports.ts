@@ -55,12 +55,32 @@ export function reportSync({ trigger, commit, author, message, state, actions, p
 
 const ASK_EVERY_MS = 500;
 
-/** The first sync after the given one, when it has ended. */
-export async function waitForSync(api: ApiClient, repositoryId: number, after: number): Promise<Sync> {
+/** How long an error that was there before may still be the one of before. */
+const SAME_ERROR_MS = 15_000;
+
+export interface AwaitedSync {
+  /** The one that was the last before; 0 for none. */
+  readonly after: number;
+  /** How its commit begins, where another one may come first. */
+  readonly commit?: string;
+  /** When the repository was fetched last, before. */
+  readonly fetchedAt?: string | null;
+}
+
+/**
+ * The first such sync, when it has ended.
+ * @throws Error when none will come: the repository cannot be fetched, or was paused.
+ */
+export async function waitForSync(api: ApiClient, repositoryId: number, { after, commit = '', fetchedAt }: AwaitedSync): Promise<Sync> {
+  const begin = performance.now();
   for (;;) {
     const { syncs } = await api.get<{ syncs: Sync[] }>(`/gitops/git-repo/${repositoryId}/syncs?pageSize=5`);
-    const found = syncs.findLast(({ id }) => id > after);
+    const found = syncs.findLast((sync) => sync.id > after && sync.commit.startsWith(commit));
     if (found !== undefined && found.state !== 'running') return found;
+    const { git_repo } = await api.get<{ git_repo: { name: string; status: string; fetch_error: string | null; fetched_at: string | null } }>(`/gitops/git-repo/${repositoryId}`);
+    const { name, status, fetch_error, fetched_at } = git_repo;
+    if (status === 'PAUSED') throw new Error(`${name} was paused.`);
+    if (fetch_error !== null && (fetched_at !== fetchedAt || performance.now() - begin > SAME_ERROR_MS)) throw new Error(`${name} could not be fetched: ${fetch_error}`);
     await sleep(ASK_EVERY_MS);
   }
 }

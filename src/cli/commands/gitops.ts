@@ -16,6 +16,8 @@ interface Repository {
   readonly commit: string | null;
   readonly pinned_commit: string | null;
   readonly fetch_error: string | null;
+  readonly fetched_at: string | null;
+  readonly commit_status_error: string | null;
   readonly drift: readonly string[];
   readonly resources: number;
   readonly last_sync: Sync | null;
@@ -62,6 +64,8 @@ export const add: Run = async ({ flags, environment }) => {
     prune: flags['prune'] === true,
     prune_limit: integerFlag(flags, 'prune-limit', 10, [0, 5_000]),
     drift_policy: flags['drift'],
+    forge: flags['forge'],
+    commit_status: flags['no-commit-status'] !== true,
     callback_url: flags['callback'],
   });
   const { id, name } = answer.git_repo;
@@ -82,6 +86,7 @@ export const show: Run = async (invocation) => {
   print(`${name}: ${status}, ${url === null ? 'files that were applied' : `${ref} of ${url}`}`);
   if (repository.pinned_commit !== null) print(`Rolled back to ${repository.pinned_commit}; resume it to follow ${ref} again.`);
   if (fetch_error !== null) print(`It could not be fetched: ${fetch_error}`);
+  if (repository.commit_status_error !== null) print(`The forge could not be told of it: ${repository.commit_status_error}`);
   for (const difference of drift) print(`Drift: ${difference}`);
   if (last_sync !== null) reportSync(last_sync, print);
   const { resources } = await api.get<{ resources: { kind: string; environment: string; name: string; id: number | null; path: string; line: number }[] }>(`${path}/resources`);
@@ -113,12 +118,12 @@ export const diff: Run = async (invocation) => {
 };
 
 /** Asks for something and waits for the sync that comes of it. */
-async function ask(invocation: Invocation, what: string, body?: object): Promise<number> {
+async function ask(invocation: Invocation, what: string, body?: { readonly commit: string }): Promise<number> {
   const { api, path, repository } = await find(invocation);
   const { message } = await api.call<{ message: string }>('POST', `${path}/${what}`, body);
   print(message);
   if (invocation.flags['no-wait'] === true) return 0;
-  const sync = await waitForSync(api, repository.id, repository.last_sync?.id ?? 0);
+  const sync = await waitForSync(api, repository.id, { after: repository.last_sync?.id ?? 0, commit: body?.commit, fetchedAt: repository.fetched_at });
   reportSync(sync, print);
   return sync.state === 'succeeded' || sync.state === 'planned' ? 0 : 1;
 }
