@@ -111,7 +111,7 @@ describe('the commands for Git repositories', () => {
   it('say what is missing', async () => {
     await expect(baton('gitops', 'plan', 'nowhere')).rejects.toThrow("There is no repository 'nowhere'. List them with: baton gitops list");
     await expect(baton('gitops', 'rollback', 'nowhere')).rejects.toThrow('Say to which --commit.');
-    expect(() => parseCommandLine(['gitops'])).toThrow("'gitops' takes one more word: add, list, show, plan, diff, sync, pause, resume, rollback, remove.");
+    expect(() => parseCommandLine(['gitops'])).toThrow("'gitops' needs more: one of add, list, show, plan, diff, sync, pause, resume, rollback, remove.");
     await expect(baton('gitops', 'add', server.httpUrl('wrong'), '--token-file', 'a', '--key-file', 'b')).rejects.toThrow('Give either --token-file or --key-file.');
     await expect(baton('gitops', 'add', 'file:///etc')).rejects.toThrow('https');
   });

@@ -37,7 +37,7 @@ describe('the command line', () => {
     [['admin', 'node', 'drain'], /admin node drain needs NODE/],
     [['admin', 'node', 'drain', 'a', 'b'], /no command 'admin node drain a b'/],
     [['frobnicate'], /no command 'frobnicate'/],
-    [['admin'], /no command 'admin'/],
+    [['admin'], /'admin' needs more: one of fsck, /],
     [['admin', 'tasks', 'now'], /no command 'admin tasks now'/],
     [['--frobnicate'], /'--frobnicate'/],
     [['migrate', '--check', 'now'], /'now'/],

@@ -358,7 +358,7 @@ function chooseCommand(args: readonly string[]): CommandName {
   const found = (Object.keys(COMMANDS) as CommandName[]).find((name) => isAskedFor(commandDefinition(name), words));
   if (!found) {
     const longer = Object.keys(COMMANDS).filter((name) => name.startsWith(`${words} `));
-    throw new UsageError(longer.length === 0 ? `There is no command '${words}'.` : `'${words}' takes one more word: ${longer.map((name) => name.slice(words.length + 1)).join(', ')}.`);
+    throw new UsageError(longer.length === 0 ? `There is no command '${words}'.` : `'${words}' needs more: one of ${longer.map((name) => name.slice(words.length + 1)).join(', ')}.`);
   }
   return found;
 }

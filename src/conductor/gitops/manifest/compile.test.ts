@@ -34,6 +34,7 @@ describe('a manifest', () => {
           flavor: 'tiny-1',
           image: 'tiny',
           keypairs: ['demo'],
+          security_rules: null,
           user_data: null,
           labels: [],
           firewalls: [],
