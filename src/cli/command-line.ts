@@ -179,6 +179,12 @@ export const COMMANDS = {
       last: { type: 'string', value: 'N', help: 'At most so many. Default: 50.' },
     },
   },
+  'admin drift': {
+    words: 'admin drift',
+    summary: 'List what is on the nodes and should not be so, since when, and what was done about it.',
+    roles: conductor,
+    flags: { all: { type: 'boolean', help: 'Also what is over, of the last week.' } },
+  },
   'admin nodes': { words: 'admin nodes', summary: 'List the compute nodes.', roles: conductor, flags: {} },
   'admin overdue': {
     words: 'admin overdue',

@@ -19,6 +19,7 @@ export const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> =
   'admin node drain': () => import('./commands/admin-node-drain.js'),
   'admin node undrain': () => import('./commands/admin-node-undrain.js'),
   'admin audit': () => import('./commands/admin-audit.js'),
+  'admin drift': () => import('./commands/admin-drift.js'),
   'admin nodes': () => import('./commands/admin-nodes.js'),
   'admin overdue': () => import('./commands/admin-overdue.js'),
   'admin tasks': () => import('./commands/admin-tasks.js'),

@@ -262,7 +262,11 @@ export class ComputeWorker implements OnApplicationBootstrap, OnModuleDestroy {
       ...shared,
       everySeconds: heartbeatSeconds,
       timeLimitMs: Math.ceil((leaseSeconds * 1000) / 3),
-      inventory: () => hypervisor.inventory(),
+      inventory: async () => {
+        const sequence = reporter.lastSequence;
+        const [domains, foreign] = await Promise.all([hypervisor.inventory(), hypervisor.foreignDomains()]);
+        return { domains, foreign, sequence };
+      },
       snapshots: () => hypervisor.snapshots(),
       send: async (beat, signal) => {
         const sentAt = this.lease.now();

@@ -13,6 +13,7 @@ import { DashboardController } from './dashboard/dashboard.controller.js';
 import { ConsoleLogsModule } from './console-logs/console-logs.module.js';
 import { ConsolesModule } from './consoles/consoles.module.js';
 import { dataSourceOptions } from './database/data-source.js';
+import { DriftModule } from './drift/drift.module.js';
 import { EnvironmentsModule } from './environments/environments.module.js';
 import { FirewallsModule } from './firewalls/firewalls.module.js';
 import { FleetModule } from './fleet/fleet.module.js';
@@ -77,6 +78,7 @@ export class ConductorModule {
         ConsolesModule,
         MetricsModule,
         AuditModule,
+        DriftModule,
       ],
       controllers: [HealthController, DashboardController, NotOfferedController],
     };

@@ -286,6 +286,12 @@ export const SETTINGS = {
     roles: conductor,
     help: 'How much longer the conductor waits before it starts those VMs elsewhere: for clocks, and for the stopping.',
   }),
+  drift: setting({
+    env: 'BATON_DRIFT',
+    schema: z.enum(['heal', 'show']).default('heal'),
+    roles: conductor,
+    help: 'What becomes of changes made on nodes behind the back of Baton: put right, or only shown by `baton admin drift`.',
+  }),
   taskDeadlineSeconds: setting({
     env: 'BATON_TASK_DEADLINE_SECONDS',
     schema: integer(1, 3600).default(120),

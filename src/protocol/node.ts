@@ -60,16 +60,42 @@ export interface InventoryItem {
   readonly vmUuid: VmUuid;
   readonly incarnationId: number;
   readonly state: Extract<ObservedState, 'running' | 'stopped' | 'hibernated'>;
+  /** Of one that is running: its processors stand still. */
+  readonly paused?: true;
+  /** Of one that is stopped: its guest switched it off. */
+  readonly shutDown?: true;
+  /** The file of one of its disks is not there. */
+  readonly diskMissing?: true;
+}
+
+/** A domain on the node that is not Baton's. It is only told of; nobody ever touches it. */
+export interface ForeignDomain {
+  readonly uuid: string;
+  readonly name: string;
+}
+
+/** What a hypervisor has, as it was when the last report had this sequence: later reports know better. */
+export interface Inventory {
+  readonly domains: readonly InventoryItem[];
+  readonly foreign: readonly ForeignDomain[];
+  readonly sequence: number;
 }
 
 export interface Heartbeat {
   readonly session: number;
-  /** SHA-256 over the sorted inventory and snapshots. */
+  /** SHA-256 over the sorted inventory, snapshots and foreign domains. */
   readonly inventoryDigest: string;
+  /**
+   * The sequence of the last report that was made before this inventory was begun; absent from workers that tell no
+   * drift.
+   */
+  readonly sequence?: number;
   /** Present when the digest changed since the last heartbeat that was answered. */
   readonly inventory?: readonly InventoryItem[];
   /** The snapshots whose files are on the node; with the inventory, from workers that can take any. */
   readonly snapshots?: readonly SnapshotUuid[];
+  /** Comes with `inventory`. */
+  readonly foreign?: readonly ForeignDomain[];
 }
 
 export interface HeartbeatAnswer {

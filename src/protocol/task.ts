@@ -80,6 +80,8 @@ export interface VmHardware {
 export interface VmSpec extends VmHardware {
   readonly name: string;
   readonly power: DesiredPower;
+  /** It has its disk on this node already: one that is missing is not replaced by an empty one. */
+  readonly hasDisk?: true;
 }
 
 /** The message in a node's queue. */

@@ -4,11 +4,11 @@
  *
  * Every call looks first, then does, so that each may be repeated after a crash at any point. A call that cannot do
  * its work throws `HypervisorError` and leaves nothing half made that a later `remove` would not find. Domains that
- * Baton did not make are never listed and never touched.
+ * Baton did not make are never touched, and listed by `foreignDomains` alone.
  */
 import type { Duplex } from 'node:stream';
 import type { ConsoleKind } from '../../protocol/console.js';
-import type { InventoryItem, NodeCapacity } from '../../protocol/node.js';
+import type { ForeignDomain, InventoryItem, NodeCapacity } from '../../protocol/node.js';
 import type { IncarnationId, SnapshotUuid, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { FailureCause } from '../../protocol/report.js';
 import type { ImageOrder } from '../../protocol/image.js';
@@ -23,6 +23,8 @@ export interface DomainIdentity {
 
 export interface PowerChange extends DomainIdentity {
   readonly state: InventoryItem['state'];
+  /** Of one that is stopped: its guest switched it off. */
+  readonly shutDown?: true;
 }
 
 /** What a running guest has used since it was started. */
@@ -49,6 +51,8 @@ export interface Hypervisor {
 
   /** Every domain of ours on this node, whatever its state. */
   inventory(): Promise<readonly InventoryItem[]>;
+  /** Every domain of the host that Baton did not make, as far as it can be seen from here. */
+  foreignDomains(): Promise<readonly ForeignDomain[]>;
 
   /** The domain's state, or undefined when there is none. A domain of another incarnation of the VM counts as none. */
   state(identity: DomainIdentity): Promise<InventoryItem['state'] | undefined>;
@@ -56,6 +60,7 @@ export interface Hypervisor {
   /**
    * Makes disk, place on the environment's network and domain, without starting it. Repeating it keeps the disk's content.
    * `metadataToken` goes into the guest's data-source URL.
+   * @throws HypervisorError when it `hasDisk` and the disk is not there.
    */
   define(identity: DomainIdentity, spec: VmSpec, metadataToken: string): Promise<void>;
 
@@ -64,6 +69,8 @@ export interface Hypervisor {
 
   /** Powers on; one that is hibernated goes on where it stopped, with the hardware it had; nothing if it runs. */
   start(identity: DomainIdentity): Promise<void>;
+  /** A guest that was paused goes on; nothing if it is not. */
+  resume(identity: DomainIdentity): Promise<void>;
 
   /**
    * Powers off and keeps the guest's memory beside its disk; nothing if it is off. A guest whose devices cannot be

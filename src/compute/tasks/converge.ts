@@ -3,8 +3,8 @@
  * step looks before it does, so a task may be repeated after a crash between any two of them.
  *
  * Excluded races: the guest never starts before the conductor knows the hash of its metadata token and has confirmed
- * that this incarnation still lives; a start that failed is undone only when the domain was made by this process and
- * never ran, so nobody's data is ever removed but by an `absent` task or for an incarnation that has ended. Tasks of one
+ * that this incarnation still lives; a start that failed is undone only when domain and disk were made by this process
+ * and never ran, so nobody's data is ever removed but by an `absent` task or for an incarnation that has ended. Tasks of one
  * VM do not run side by side: that is the caller's promise.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -100,6 +100,7 @@ async function updateRunning(visit: Visit): Promise<'next' | 'ended'> {
   const { hypervisor, task, known, found } = visit;
   if (found !== 'running') return 'next';
   known.madeUnstarted = undefined;
+  await persistent(() => hypervisor.resume(task));
   await persistent(() => hypervisor.define(task, task.spec, newToken()));
   await setVolumes(visit);
   await persistent(() => hypervisor.reset(task, task.spec.resets ?? 0));
@@ -116,7 +117,8 @@ async function prepare(visit: Visit): Promise<'next' | 'ended'> {
   const { hypervisor, task, known, found } = visit;
   const token = newToken();
   const metadataTokenHash = createHash('sha256').update(token).digest('hex');
-  if (found === undefined) known.madeUnstarted = task.incarnationId;
+  // Somebody may have removed the domain alone: its disk is not ours to remove then.
+  if (found === undefined && task.spec.hasDisk !== true) known.madeUnstarted = task.incarnationId;
   const [reported, defined] = await Promise.allSettled([
     visit.report({ ...about(task), observed: 'building', metadataTokenHash }),
     persistent(() => hypervisor.define(task, task.spec, token)),

@@ -389,6 +389,53 @@ describe('a compute worker at its tasks', () => {
     expect(sink.reports.at(-1)).toEqual({ incarnationId: 9, generation: 1, observed: 'stopped' });
   });
 
+  it('leaves it to the heartbeat to show what somebody else has switched off', async () => {
+    const task = exampleTask();
+    hypervisor.onPowerChange(runner.onPowerChange);
+    await carryOut(task);
+    await hypervisor.tamper(task, { state: 'stopped' });
+    runner.onPowerChange({ vmUuid: task.vmUuid, incarnationId: task.incarnationId, state: 'stopped' });
+    await runner.drained();
+    expect(sink.observed).toEqual(['building', 'running']);
+  });
+
+  it('lets a paused guest go on', async () => {
+    const task = exampleTask();
+    await carryOut(task);
+    await hypervisor.tamper(task, { paused: true });
+    await carryOut({ ...task, generation: 2 });
+    expect(await hypervisor.inventory()).toEqual([{ vmUuid: task.vmUuid, incarnationId: task.incarnationId, state: 'running' }]);
+  });
+
+  it('makes a domain anew that somebody has removed, on the disk that it had', async () => {
+    const task = exampleTask();
+    await carryOut(task);
+    const { fixedIp } = hypervisor.domain(task)!;
+    await hypervisor.tamper(task, { state: 'stopped', undefined: true });
+    await carryOut({ ...task, generation: 2, spec: { ...task.spec, hasDisk: true } });
+    expect(hypervisor.domain(task)).toMatchObject({ state: 'running', fixedIp });
+  });
+
+  it.each(['domain and disk', 'disk'] as const)('never makes a new disk in the place of one that is gone (%s)', async (gone) => {
+    const task = exampleTask();
+    await carryOut(task);
+    if (gone === 'disk') await hypervisor.tamper(task, { state: 'stopped', diskMissing: true });
+    else await hypervisor.remove(task);
+    await carryOut({ ...task, generation: 2, spec: { ...task.spec, hasDisk: true } });
+    expect(sink.reports.at(-1)).toMatchObject({ observed: 'failed', reason: expect.stringContaining('disk of the virtual machine is missing') });
+    expect(hypervisor.domain(task)?.state).not.toBe('running');
+  });
+
+  it('keeps the disk of a domain that was removed when it cannot be started again', async () => {
+    const task = exampleTask();
+    await carryOut(task);
+    await hypervisor.tamper(task, { state: 'stopped', undefined: true });
+    hypervisor.misbehaviours = { start: { kind: 'failing' } };
+    await carryOut({ ...task, generation: 2, spec: { ...task.spec, hasDisk: true } });
+    expect(sink.reports.at(-1)).toMatchObject({ observed: 'failed' });
+    expect(hypervisor.domain(task)).toBeDefined();
+  });
+
   it('says nothing of the power of a VM whose generation it does not know', async () => {
     const task = exampleTask();
     await carryOut(task);

@@ -4,7 +4,8 @@
  *
  * A task that a newer one has overtaken (done or waiting here) is acknowledged undone. A power change is told in the
  * VM's turn and as it then is, so that it can neither overtake the report of the start that preceded it nor be told
- * after it was put right.
+ * after it was put right. What was switched off by others than its guest is not told here: the heartbeat shows it, and
+ * the conductor decides what is to become of it.
  */
 import type { Logger } from 'pino';
 import type { VmUuid } from '../../protocol/ids.js';
@@ -82,11 +83,11 @@ export class TaskRunner {
     if (task.spec.power === 'absent') this.known.left(vmUuid);
   }
 
-  private async tellPowerChange({ vmUuid, incarnationId }: PowerChange): Promise<void> {
+  private async tellPowerChange({ vmUuid, incarnationId, shutDown }: PowerChange): Promise<void> {
     const converged = this.known.of(vmUuid)?.converged;
     if (this.halted || converged?.incarnationId !== incarnationId) return;
     const observed = await this.ports.hypervisor.state({ vmUuid, incarnationId });
-    if (observed === undefined) return;
+    if (observed === undefined || (observed === 'stopped' && shutDown !== true)) return;
     const verdict = await this.ports.report({ incarnationId, generation: converged.generation, observed });
     if (verdict === 'ended') await this.ports.hypervisor.remove({ vmUuid, incarnationId });
   }

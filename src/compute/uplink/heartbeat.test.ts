@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import type { SnapshotUuid, VmUuid } from '../../protocol/ids.js';
-import type { Heartbeat, InventoryItem } from '../../protocol/node.js';
+import type { ForeignDomain, Heartbeat, InventoryItem } from '../../protocol/node.js';
 import { ConductorRefusal, ConductorUnreachable } from './conductor-client.js';
 import { HeartbeatLoop } from './heartbeat.js';
 
@@ -11,6 +11,8 @@ describe('the heartbeat', () => {
   let loop: HeartbeatLoop;
   let inventory: () => Promise<readonly InventoryItem[]>;
   let snapshots: SnapshotUuid[];
+  let foreign: readonly ForeignDomain[];
+  let sequence: number;
   let answer: (beat: Heartbeat) => Promise<void>;
   let beats: Heartbeat[];
   let evictions: Error[];
@@ -24,6 +26,8 @@ describe('the heartbeat', () => {
     wake = () => undefined;
     inventory = async () => [];
     snapshots = [];
+    foreign = [];
+    sequence = 1;
     answer = async () => undefined;
     const stream = { write: (line: string) => (problems.push((JSON.parse(line) as { problem: string }).problem), wake()) };
     loop = new HeartbeatLoop({
@@ -31,7 +35,7 @@ describe('the heartbeat', () => {
       nodeName: 'node-1',
       everySeconds: 0.005,
       timeLimitMs: 100,
-      inventory: () => inventory(),
+      inventory: async () => ({ domains: await inventory(), foreign, sequence }),
       snapshots: async () => snapshots,
       send: async (beat) => {
         beats.push(beat);
@@ -58,7 +62,7 @@ describe('the heartbeat', () => {
     await until(() => beats.length >= 3);
     expect(beats[0]!.session).toBe(5);
     expect([...beats[0]!.inventory!].map(({ vmUuid }) => vmUuid).sort()).toEqual(domains.map(({ vmUuid }) => vmUuid).sort());
-    expect(beats[1]).toEqual({ session: 5, inventoryDigest: beats[0]!.inventoryDigest });
+    expect(beats[1]).toEqual({ session: 5, inventoryDigest: beats[0]!.inventoryDigest, sequence: 1 });
     expect(beats[2]).toEqual(beats[1]);
   });
 
@@ -78,6 +82,30 @@ describe('the heartbeat', () => {
     const added = domain();
     inventory = async () => [added];
     await until(() => beats.some(({ inventory: told }) => told?.length === 1));
+  });
+
+  it('tells the inventory again when there is something about a domain beside its state', async () => {
+    const stopped = { ...domain(), state: 'stopped' as const };
+    inventory = async () => [stopped];
+    loop.start();
+    await until(() => beats.length >= 2);
+    inventory = async () => [{ ...stopped, diskMissing: true }];
+    await until(() => beats.some(({ inventory: told }) => told?.[0]?.diskMissing === true));
+  });
+
+  it('tells of foreign domains with the inventory, again when they have changed', async () => {
+    loop.start();
+    await until(() => beats.length >= 2);
+    foreign = [{ uuid: randomUUID(), name: 'somebody-else' }];
+    await until(() => beats.some(({ foreign: told }) => told?.length === 1));
+  });
+
+  it('says each time after which report its inventory was taken', async () => {
+    loop.start();
+    await until(() => beats.length >= 2);
+    sequence = 7;
+    await until(() => beats.at(-1)!.sequence === 7);
+    expect(beats.at(-1)!.inventory).toBeUndefined();
   });
 
   it('goes on telling the inventory until a beat is answered', async () => {

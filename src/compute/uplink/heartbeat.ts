@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { SnapshotUuid } from '../../protocol/ids.js';
-import type { Heartbeat, InventoryItem } from '../../protocol/node.js';
+import type { ForeignDomain, Heartbeat, Inventory, InventoryItem } from '../../protocol/node.js';
 import { evictionIn } from './eviction.js';
 
 export interface HeartbeatOptions {
@@ -19,7 +19,7 @@ export interface HeartbeatOptions {
   readonly everySeconds: number;
   /** For the inventory and for the beat itself; the lease must outlast both. */
   readonly timeLimitMs: number;
-  readonly inventory: () => Promise<readonly InventoryItem[]>;
+  readonly inventory: () => Promise<Inventory>;
   readonly snapshots: () => Promise<readonly SnapshotUuid[]>;
   readonly send: (beat: Heartbeat, signal: AbortSignal) => Promise<void>;
   readonly logger: Logger;
@@ -29,7 +29,7 @@ export interface HeartbeatOptions {
 export class HeartbeatLoop {
   private readonly stopping = new AbortController();
   private answeredDigest: string | undefined;
-  private slowInventory: Promise<readonly InventoryItem[]> | undefined;
+  private slowInventory: Promise<Inventory> | undefined;
   private failures = 0;
   private running: Promise<void> = Promise.resolve();
 
@@ -56,11 +56,12 @@ export class HeartbeatLoop {
 
   private async beat(): Promise<void> {
     try {
-      const inventory = sorted(await this.inventoryInTime());
+      const { domains, foreign: others, sequence } = await this.inventoryInTime();
+      const [inventory, foreign] = [sorted(domains), sortedForeign(others)];
       const snapshots = [...(await this.options.snapshots())].sort();
-      const inventoryDigest = createHash('sha256').update(JSON.stringify([inventory, snapshots])).digest('hex');
+      const inventoryDigest = createHash('sha256').update(JSON.stringify([inventory, snapshots, foreign])).digest('hex');
       const changed = inventoryDigest !== this.answeredDigest;
-      const beat = { session: this.options.session, inventoryDigest, ...(changed && { inventory, snapshots }) };
+      const beat = { session: this.options.session, inventoryDigest, sequence, ...(changed && { inventory, snapshots, foreign }) };
       await this.options.send(beat, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(this.options.timeLimitMs)]));
       this.answeredDigest = inventoryDigest;
       if (this.failures > 0) this.options.logger.info({ missed: this.failures }, 'the heartbeat is back');
@@ -81,7 +82,7 @@ export class HeartbeatLoop {
       this.options.logger.error({ problem: error.message, missed: this.failures }, 'no heartbeat could be sent');
   }
 
-  private async inventoryInTime(): Promise<readonly InventoryItem[]> {
+  private async inventoryInTime(): Promise<Inventory> {
     this.slowInventory ??= this.options.inventory().finally(() => (this.slowInventory = undefined));
     const over = new AbortController();
     const timeout = sleep(this.options.timeLimitMs, undefined, { signal: AbortSignal.any([over.signal, this.stopping.signal]) });
@@ -104,6 +105,16 @@ export class HeartbeatLoop {
 /** In one order and with one order of fields, so that equal inventories have equal digests. */
 function sorted(inventory: readonly InventoryItem[]): InventoryItem[] {
   return inventory
-    .map(({ vmUuid, incarnationId, state }) => ({ vmUuid, incarnationId, state }))
+    .map(({ vmUuid, incarnationId, state, paused, shutDown, diskMissing }) => ({
+      vmUuid,
+      incarnationId,
+      state,
+      ...(paused && { paused }),
+      ...(shutDown && { shutDown }),
+      ...(diskMissing && { diskMissing }),
+    }))
     .sort((a, b) => (a.vmUuid < b.vmUuid ? -1 : a.vmUuid > b.vmUuid ? 1 : a.incarnationId - b.incarnationId));
 }
+
+const sortedForeign = (foreign: readonly ForeignDomain[]): ForeignDomain[] =>
+  foreign.map(({ uuid, name }) => ({ uuid, name })).sort((a, b) => (a.uuid < b.uuid ? -1 : 1));

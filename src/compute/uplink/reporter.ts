@@ -40,9 +40,15 @@ export class Reporter {
 
   constructor(private readonly options: ReporterOptions) {}
 
+  /** The sequence of the last report that was made, whether it has arrived or not. */
+  get lastSequence(): number {
+    return this.options.session * 2 ** 32 + this.counter;
+  }
+
   /** Resolves with the conductor's verdict. @throws when the worker is stopped or evicted before there is one. */
   report(draft: ReportDraft): Promise<ReportVerdict> {
-    const sequence = this.options.session * 2 ** 32 + ++this.counter;
+    this.counter++;
+    const sequence = this.lastSequence;
     return new Promise((resolve, reject) => {
       if (this.stopped.signal.aborted) return reject(this.stopped.signal.reason as Error);
       this.waiting.push({ report: { ...draft, sequence }, resolve, reject });

@@ -11,6 +11,7 @@ import { Image } from '../catalog/image.entity.js';
 import { Region } from '../catalog/region.entity.js';
 import { ConsoleLogRequest } from '../console-logs/console-log-request.entity.js';
 import { ConsoleSession } from '../consoles/console-session.entity.js';
+import { Drift } from '../drift/drift.entity.js';
 import { Environment } from '../environments/environment.entity.js';
 import { Event } from '../events/event.entity.js';
 import { ComputeNodeGpu } from '../fleet/compute-node-gpu.entity.js';
@@ -95,4 +96,5 @@ export const ENTITIES = [
   GitopsSnapshot,
   GitopsSync,
   GitopsOwnership,
+  Drift,
 ];

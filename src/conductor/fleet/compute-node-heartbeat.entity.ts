@@ -1,6 +1,6 @@
 import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 import type { ComputeNodeId, SnapshotUuid } from '../../protocol/ids.js';
-import type { InventoryItem } from '../../protocol/node.js';
+import type { ForeignDomain, InventoryItem } from '../../protocol/node.js';
 import { ComputeNode } from './compute-node.entity.js';
 
 /** The last sign of life of a node, beside and not in the row that placement locks; unindexed, so that a beat is cheap. */
@@ -22,4 +22,11 @@ export class ComputeNodeHeartbeat {
   /** Of which the node has the files. */
   @Column('jsonb', { default: [] })
   snapshots: SnapshotUuid[];
+
+  @Column('jsonb', { default: [] })
+  foreignDomains: ForeignDomain[];
+
+  /** Reports with a higher sequence know better than the inventory. Null where the worker tells no drift. */
+  @Column('bigint', { nullable: true })
+  inventorySequence: string | null;
 }

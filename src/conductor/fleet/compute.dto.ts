@@ -18,6 +18,7 @@ import {
 import type { ImageId, IncarnationId, SnapshotUuid, TaskId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
 import type { ImageNews, ImageNewsBatch } from '../../protocol/image.js';
 import type {
+  ForeignDomain,
   GpuInventory,
   Heartbeat,
   InventoryItem,
@@ -114,6 +115,28 @@ class InventoryItemBody implements InventoryItem {
 
   @IsIn(['running', 'stopped', 'hibernated'])
   state: InventoryItem['state'];
+
+  @IsOptional()
+  @IsIn([true])
+  paused?: true;
+
+  @IsOptional()
+  @IsIn([true])
+  shutDown?: true;
+
+  @IsOptional()
+  @IsIn([true])
+  diskMissing?: true;
+}
+
+class ForeignDomainBody implements ForeignDomain {
+  @IsUUID('loose')
+  uuid: string;
+
+  /** Whatever somebody called it. */
+  @Transform(({ value }) => fitted(value))
+  @IsString()
+  name: string;
 }
 
 @IgnoresUnknownFields()
@@ -135,6 +158,17 @@ export class HeartbeatBody implements Heartbeat {
   @ArrayMaxSize(10_000)
   @IsUUID(undefined, { each: true })
   snapshots?: SnapshotUuid[];
+
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(Number.MAX_SAFE_INTEGER)
+  sequence?: number;
+
+  @IsOptional()
+  @ArrayMaxSize(10_000)
+  @IsListOfNested(() => ForeignDomainBody)
+  foreign?: ForeignDomainBody[];
 }
 
 class SnapshotOutcomeBody {

@@ -12,9 +12,14 @@ import type { Heartbeat } from '../../protocol/node.js';
 const GATHER_MS = 50;
 
 interface Batch {
-  readonly nodes: Set<ComputeNodeId>;
+  /** With the sequence of each beat. */
+  readonly nodes: Map<ComputeNodeId, number | null>;
   readonly written: Promise<void>;
 }
+
+const WRITE_BEATS = `
+  UPDATE compute_node_heartbeat h SET beat_at = clock_timestamp(), inventory_sequence = b.sequence
+    FROM unnest($1::int[], $2::bigint[]) AS b(node, sequence) WHERE h.compute_node_id = b.node`;
 
 @Injectable()
 export class Heartbeats {
@@ -25,26 +30,39 @@ export class Heartbeats {
   async beat(nodeId: ComputeNodeId, heartbeat: Heartbeat): Promise<void> {
     if (heartbeat.inventory === undefined) {
       this.gathering ??= this.gather();
-      this.gathering.nodes.add(nodeId);
+      this.gathering.nodes.set(nodeId, heartbeat.sequence ?? null);
       return await this.gathering.written;
     }
     await this.dataSource.query(
-      `UPDATE compute_node_heartbeat SET beat_at = clock_timestamp(), inventory_digest = $2, inventory = $3, snapshots = $4
+      `UPDATE compute_node_heartbeat
+          SET beat_at = clock_timestamp(), inventory_digest = $2, inventory = $3, snapshots = $4, foreign_domains = $5, inventory_sequence = $6
         WHERE compute_node_id = $1`,
-      [nodeId, heartbeat.inventoryDigest, JSON.stringify(heartbeat.inventory), JSON.stringify(heartbeat.snapshots ?? [])],
+      [
+        nodeId,
+        heartbeat.inventoryDigest,
+        JSON.stringify(heartbeat.inventory),
+        JSON.stringify(heartbeat.snapshots ?? []),
+        JSON.stringify(heartbeat.foreign ?? []),
+        heartbeat.sequence ?? null,
+      ],
     );
   }
 
   private gather(): Batch {
-    const nodes = new Set<ComputeNodeId>();
+    const nodes = new Map<ComputeNodeId, number | null>();
     const written = new Promise<void>((resolve, reject) => {
       setTimeout(() => {
         this.gathering = undefined;
         this.dataSource
-          .query('UPDATE compute_node_heartbeat SET beat_at = clock_timestamp() WHERE compute_node_id = ANY($1)', [[...nodes].sort((a, b) => a - b)])
+          .query(WRITE_BEATS, columnsOf(nodes))
           .then(() => resolve(), reject);
       }, GATHER_MS);
     });
     return { nodes, written };
   }
+}
+
+function columnsOf(nodes: ReadonlyMap<ComputeNodeId, number | null>): [ComputeNodeId[], (number | null)[]] {
+  const sorted = [...nodes].sort(([a], [b]) => a - b);
+  return [sorted.map(([node]) => node), sorted.map(([, sequence]) => sequence)];
 }

@@ -163,7 +163,7 @@ export class Registration {
     );
     await query.query(
       `INSERT INTO compute_node_heartbeat (compute_node_id, beat_at, inventory_digest, inventory)
-       VALUES ($1, now(), '', '[]') ON CONFLICT (compute_node_id) DO UPDATE SET beat_at = clock_timestamp()`,
+       VALUES ($1, now(), '', '[]') ON CONFLICT (compute_node_id) DO UPDATE SET beat_at = clock_timestamp(), inventory_sequence = NULL`,
       [id],
     );
     await query.query(

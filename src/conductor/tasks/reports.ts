@@ -173,11 +173,18 @@ export class Reports {
   }
 }
 
-/** Of incarnations that ended while their node was lost. */
+/** Of incarnations that ended before, of which something was left on their node. */
 async function nothingLeft(transaction: EntityManager, nodeId: ComputeNodeId, ended: readonly VmReport[]): Promise<void> {
   const ids = ended.filter(({ observed }) => observed === 'absent').map(({ incarnationId }) => incarnationId);
   if (ids.length === 0) return;
   await transaction.query('UPDATE incarnation SET left_behind = false WHERE id = ANY($1) AND compute_node_id = $2 AND left_behind', [ids, nodeId]);
+  // Of the removal that drift has asked for.
+  await transaction.query(
+    `UPDATE task t SET state = 'done', finished_at = now()
+       FROM incarnation i WHERE i.id = t.incarnation_id AND i.id = ANY($1) AND i.compute_node_id = $2 AND i.ended_at IS NOT NULL
+        AND t.state IN ('pending', 'published')`,
+    [ids, nodeId],
+  );
 }
 
 function foldBatch(rows: readonly ReportedRow[], reports: readonly VmReport[]) {

@@ -36,6 +36,7 @@ interface LeasedTask {
   readonly name: string;
   readonly desired_power: DesiredPower;
   readonly hardware: VmHardware;
+  readonly has_disk: boolean;
 }
 
 const LEASE = new PreparedStatement<LeasedTask>(
@@ -49,8 +50,10 @@ const LEASE = new PreparedStatement<LeasedTask>(
       FROM due WHERE task.id = due.id RETURNING task.*
   )
   SELECT t.id, n.name AS node_name, vm.id AS vm_id, vm.uuid AS vm_uuid, t.incarnation_id, vm.generation, vm.name,
-         vm.desired_power, vm.hardware
+         CASE WHEN i.ended_at IS NULL THEN vm.desired_power ELSE 'absent' END AS desired_power, vm.hardware,
+         vm.has_run AND i.ended_at IS NULL AS has_disk
     FROM leased t
+    JOIN incarnation i ON i.id = t.incarnation_id
     JOIN compute_node n ON n.id = t.compute_node_id
     JOIN virtual_machine vm ON vm.id = t.virtual_machine_id
    ORDER BY t.created_at, t.generation`,
@@ -149,7 +152,7 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
         vmUuid: task.vm_uuid,
         incarnationId: task.incarnation_id,
         generation: task.generation,
-        spec: { ...task.hardware, name: task.name, power: task.desired_power },
+        spec: { ...task.hardware, name: task.name, power: task.desired_power, ...(task.has_disk && { hasDisk: true as const }) },
       });
       if (outcome === 'confirmed') return undefined;
       // Somebody deleted the queue: make it again, the next round will find it.

@@ -11,7 +11,7 @@ import type { DesiredPower, VmHardware } from '../../protocol/task.js';
 import { badRequest, type ApiError } from '../http/api-error.js';
 import type { Principal } from '../identity/principal.js';
 import { deriveStatus, type Observed, type Operation, type VmStatus } from './vm-status.js';
-import { writeStatusChanges } from './vm-status-changes.js';
+import { writeStatusChanges, type EventText } from './vm-status-changes.js';
 
 /** Which VMs a request is for. */
 export type VmSelector =
@@ -53,6 +53,8 @@ export interface Wish {
   readonly awaitsFloatingIp: boolean;
   /** It is the draining of its node that wants it. */
   readonly byDrain?: boolean;
+  /** Why, where the operation does not tell it. */
+  readonly event?: EventText;
 }
 
 const LOCK = `
@@ -137,7 +139,7 @@ export async function writeWishes(transaction: EntityManager, by: { readonly use
   await transaction.query(WRITE, [JSON.stringify(rows)]);
   await writeStatusChanges(
     transaction,
-    [...wishes.keys()].map((vm, index) => ({
+    [...wishes].map(([vm, { event }], index) => ({
       vmId: vm.id,
       organizationId: vm.organization_id,
       name: vm.name,
@@ -147,6 +149,7 @@ export async function writeWishes(transaction: EntityManager, by: { readonly use
       fault: null,
       userId: by.userId,
       hasCallback: vm.has_callback,
+      ...(event !== undefined && { event }),
     })),
   );
 }

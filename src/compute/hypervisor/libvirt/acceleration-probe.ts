@@ -161,7 +161,11 @@ async function bootOnce(
   }
 }
 
-const namePrefix = (node: string): string => `baton-probe-${node}-`;
+const PROBES = 'baton-probe-';
+const namePrefix = (node: string): string => `${PROBES}${node}-`;
+
+/** By the name of a domain: a probe of some node on this host. */
+export const isProbe = (name: string): boolean => name.startsWith(PROBES);
 
 /** Of a worker that was killed while it probed: nothing else would ever stop them. */
 async function removeProbesOfTheDead(connection: Connection, node: string): Promise<void> {

@@ -112,6 +112,7 @@ export function loadLibvirt() {
     virDomainCreateXML: bind('virDomainCreateXML', pointer, [pointer, text, 'uint']),
     virDomainCreateWithFlags: bind('virDomainCreateWithFlags', 'int', [pointer, 'uint']),
     virDomainShutdownFlags: bind('virDomainShutdownFlags', 'int', [pointer, 'uint']),
+    virDomainResume: bind('virDomainResume', 'int', [pointer]),
     virDomainReset: bind('virDomainReset', 'int', [pointer, 'uint']),
     virDomainDestroyFlags: bind('virDomainDestroyFlags', 'int', [pointer, 'uint']),
     virDomainManagedSave: bind('virDomainManagedSave', 'int', [pointer, 'uint']),

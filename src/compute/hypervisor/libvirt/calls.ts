@@ -14,6 +14,11 @@ export const METADATA_PREFIX = 'baton';
 
 /** As virDomainState says; whatever holds a QEMU process counts as running. */
 const RUNNING_STATES = new Set([1, 2, 3, 4, 7]);
+const PAUSED = 3;
+/** As virDomainPausedReason says: libvirt itself is at work on it, and lets it go on. */
+const PAUSED_IN_PASSING = new Set([2, 3, 4, 8, 9, 11, 12]);
+const SHUT_OFF = 5;
+const SHUT_DOWN_BY_GUEST = 1;
 const METADATA_ELEMENT = 2;
 const BLOCK_RESIZE_BYTES = 1;
 const AFFECT_LIVE = 1;
@@ -37,6 +42,9 @@ export interface DomainRecord {
   readonly name: string;
   /** `hibernated`: off, with its memory saved. */
   readonly state: 'running' | 'stopped' | 'hibernated';
+  readonly paused?: true;
+  /** The guest switched itself off, as far as libvirt remembers. */
+  readonly shutDown?: true;
   /** Our metadata element; undefined for the domains of others. */
   readonly metadata?: string;
 }
@@ -105,12 +113,15 @@ export function quickCalls(libvirt: Libvirt, connection: () => Handle) {
 
   const describe = (domain: Handle): DomainRecord => {
     const state = [0];
-    must(call.virDomainGetState(domain, state, [0], 0) as number);
+    const reason = [0];
+    must(call.virDomainGetState(domain, state, reason, 0) as number);
     const metadata = call.virDomainGetMetadata(domain, METADATA_ELEMENT, METADATA_NAMESPACE, 0) as string | null;
     return {
       uuid: uuidOf(libvirt, domain),
       name: call.virDomainGetName(domain) as string,
       state: RUNNING_STATES.has(state[0]!) ? 'running' : hasSavedMemory(domain) ? 'hibernated' : 'stopped',
+      ...(state[0] === PAUSED && !PAUSED_IN_PASSING.has(reason[0]!) && { paused: true as const }),
+      ...(state[0] === SHUT_OFF && reason[0] === SHUT_DOWN_BY_GUEST && { shutDown: true as const }),
       metadata: metadata ?? undefined,
     };
   };
@@ -312,6 +323,8 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
   return {
     startDomain: (uuid: string) =>
       onDomain(uuid, (domain) => run<number>('virDomainCreateWithFlags', domain, 0), 'fails'),
+
+    resumeDomain: (uuid: string) => onDomain(uuid, (domain) => run<number>('virDomainResume', domain), 'fails'),
 
     pressPowerButton: (uuid: string) =>
       onDomain(uuid, (domain) => run<number>('virDomainShutdownFlags', domain, SHUTDOWN_ACPI), 'fails'),

@@ -85,6 +85,12 @@ export class DataFolder {
     for (const path of [folder, `${folder}${FENCED_SUFFIX}`]) await rm(path, { recursive: true, force: true });
   }
 
+  /** A file in the folder of an instance, or of a volume. What is in a folder that is fenced counts as there. */
+  async isThere(path: string): Promise<boolean> {
+    const fenced = join(`${dirname(path)}${FENCED_SUFFIX}`, basename(path));
+    return (await exists(path)) || (await exists(fenced)) || (await exists(path));
+  }
+
   volumeFile(uuid: VolumeUuid): string {
     return join(this.volumes, `${uuid}.qcow2`);
   }
@@ -155,3 +161,5 @@ export class DataFolder {
     }
   }
 }
+
+const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);

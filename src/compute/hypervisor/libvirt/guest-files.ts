@@ -10,7 +10,7 @@ import type { ImageCache } from '../../images/image-cache.js';
 import { refuseUnfit } from '../../images/image-fitness.js';
 import type { ImageSpec, VmSpec } from '../../../protocol/task.js';
 import type { VolumePreparation } from '../../../protocol/volume.js';
-import type { DomainIdentity } from '../hypervisor.js';
+import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
 import type { DataFolder, InstanceFiles } from './data-folder.js';
 import type { DomainDescription, RootDisk } from './domain-document.js';
 
@@ -21,7 +21,10 @@ export class GuestFiles {
   ) {}
 
   async prepare(identity: DomainIdentity, spec: VmSpec): Promise<Pick<DomainDescription, 'disk' | 'kernel' | 'consoleLog'>> {
-    const { image, autoRecover, rootVolume } = spec;
+    const { image, autoRecover, rootVolume, hasDisk } = spec;
+    const root = rootVolume ? this.data.volumeFile(rootVolume.uuid) : this.data.filesOf(identity).disk;
+    if (hasDisk && !(await this.data.isThere(root)))
+      throw new HypervisorError('The disk of the virtual machine is missing on its node. It was not replaced by an empty one.', false);
     const own = await this.data.makeInstance(identity, { autoRecover: autoRecover === true && !rootVolume });
     const [disk, kernel, initrd] = await Promise.all([
       this.rootDisk(own, spec),

@@ -2,13 +2,13 @@
  * The hypervisor port on libvirt: real guests, by KVM or emulated.
  *
  * Holds no state of its own about VMs. What it must know of one after a restart stands in the domain's metadata; what a
- * crash left half made is found by its names alone. Domains without our element and node name are never listed and never
- * touched.
+ * crash left half made is found by its names alone. Domains without our element and node name are never touched, and
+ * listed as foreign ones alone.
  */
 import type { Duplex } from 'node:stream';
 import { availableParallelism, totalmem } from 'node:os';
 import type { ConsoleKind } from '../../../protocol/console.js';
-import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
+import type { ForeignDomain, InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { SnapshotUuid, VolumeUuid } from '../../../protocol/ids.js';
 import type { VmSpec } from '../../../protocol/task.js';
 import type { VolumePreparation, VolumeSpec } from '../../../protocol/volume.js';
@@ -19,12 +19,12 @@ import { networkName } from '../../network/network-document.js';
 import { NodeNetwork } from '../../network/node-network.js';
 import { tapOf } from '../../network/subnet.js';
 import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type PowerChange } from '../hypervisor.js';
-import { chooseAccelerator } from './acceleration-probe.js';
+import { chooseAccelerator, isProbe } from './acceleration-probe.js';
 import { LibvirtCallError } from './calls.js';
 import { consoleTail } from './console-file.js';
 import { LibvirtConnection } from './connection.js';
 import { DataFolder } from './data-folder.js';
-import { domainXml, instanceXml, type Accelerator, type InstanceMetadata } from './domain-document.js';
+import { domainXml, instanceXml, parseInstance, type Accelerator, type InstanceMetadata } from './domain-document.js';
 import { DomainSnapshots } from './domain-snapshots.js';
 import { countersOf } from './domain-statistics.js';
 import { fenceLibvirtGuests, unfenceLibvirtGuests } from './libvirt-fence.js';
@@ -35,8 +35,9 @@ import { GuestNetworks } from './guest-networks.js';
 import { GuestShutdown } from './guest-shutdown.js';
 import { HostGpus } from './host-gpus.js';
 import { openKvmDevice } from './kvm-device.js';
+import { disksIn } from './volume-document.js';
 import type { LibvirtHypervisorOptions } from './options.js';
-import { identityOf, observationOf, OwnDomains } from './own-domains.js';
+import { identityOf, observationOf, OwnDomains, type OwnDomain } from './own-domains.js';
 import { PowerWatch, type Observation } from './power-watch.js';
 
 const DEFAULT_URI = 'qemu:///system';
@@ -69,7 +70,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.connection = new LibvirtConnection(
       options.uri ?? DEFAULT_URI,
       {
-        reconnected: () => this.inBackground('after the reconnection', () => this.resume()),
+        reconnected: () => this.inBackground('after the reconnection', () => this.lookAgain()),
         domainChanged: (uuid) => this.inBackground('after a power change', () => this.look(uuid)),
       },
       log,
@@ -129,10 +130,24 @@ export class LibvirtHypervisor implements Hypervisor {
 
   inventory(): Promise<readonly InventoryItem[]> {
     return this.explained('The domains of the compute node cannot be listed', async () =>
-      (await this.domains.all()).map((domain) => {
-        const { identity, state } = observationOf(domain);
-        return { ...identity, state };
-      }),
+      Promise.all(
+        (await this.domains.all()).map(async (domain) => ({
+          ...identityOf(domain),
+          state: domain.state,
+          ...(domain.paused && { paused: domain.paused }),
+          ...(domain.shutDown && domain.state === 'stopped' && { shutDown: domain.shutDown }),
+          ...((await this.missesDisk(domain)) && { diskMissing: true as const }),
+        })),
+      ),
+    );
+  }
+
+  /** Domains of other nodes on this host are Baton's. */
+  foreignDomains(): Promise<readonly ForeignDomain[]> {
+    return this.explained('The domains of the compute node cannot be listed', async () =>
+      (await this.connection.call('listDomains')).flatMap(({ uuid, name, metadata }) =>
+        parseInstance(metadata) || isProbe(name) ? [] : [{ uuid, name }],
+      ),
     );
   }
 
@@ -197,6 +212,14 @@ export class LibvirtHypervisor implements Hypervisor {
       if (domain.instance.network) await this.network.attach(domain.instance.network);
       this.mayRun();
       await this.connection.call('startDomain', identity.vmUuid);
+    });
+  }
+
+  resume(identity: DomainIdentity): Promise<void> {
+    return this.work(identity, 'The virtual machine is paused and cannot go on', async () => {
+      if (!(await this.domains.find(identity))?.paused) return;
+      this.mayRun();
+      await this.connection.call('resumeDomain', identity.vmUuid);
     });
   }
 
@@ -337,12 +360,19 @@ export class LibvirtHypervisor implements Hypervisor {
     await this.guestNetworks.apply();
   }
 
+  private async missesDisk({ uuid }: OwnDomain): Promise<boolean> {
+    const document = await this.connection.call('domainDocument', uuid, 'config');
+    if (document === undefined) return false;
+    const there = await Promise.all(disksIn(document).map(({ file }) => file === undefined || this.data.isThere(file)));
+    return there.includes(false);
+  }
+
   private async evictImages(): Promise<void> {
     await this.images.evict(await this.data.imagesInUse(), this.options.imageCacheBytes ?? DEFAULT_IMAGE_CACHE_BYTES);
   }
 
   /** After a lost connection: the network may be gone and events of the meantime are lost. */
-  private async resume(): Promise<void> {
+  private async lookAgain(): Promise<void> {
     await this.guestNetworks.prepare();
     for (const domain of await this.domains.all()) this.watch.observe(observationOf(domain));
   }

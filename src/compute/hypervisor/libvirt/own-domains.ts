@@ -72,5 +72,5 @@ export function identityOf({ uuid, instance }: OwnDomain): DomainIdentity {
 }
 
 export function observationOf(domain: OwnDomain): Observation {
-  return { identity: identityOf(domain), state: domain.state };
+  return { identity: identityOf(domain), state: domain.state, shutDown: domain.shutDown };
 }

@@ -14,6 +14,7 @@ type Listener = (change: PowerChange) => void;
 export interface Observation {
   readonly identity: DomainIdentity;
   readonly state: PowerState;
+  readonly shutDown?: true | undefined;
 }
 
 export class PowerWatch {
@@ -51,9 +52,9 @@ export class PowerWatch {
   }
 
   /** Tells the listeners when the state is not the one known. */
-  observe({ identity, state }: Observation): void {
+  observe({ identity, state, shutDown }: Observation): void {
     if (this.inWork.has(identity.vmUuid) || this.known.get(identity.vmUuid) === state) return;
     this.known.set(identity.vmUuid, state);
-    for (const listener of this.listeners) listener({ ...identity, state });
+    for (const listener of this.listeners) listener({ ...identity, state, ...(shutDown && { shutDown }) });
   }
 }

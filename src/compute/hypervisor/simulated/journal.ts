@@ -28,6 +28,11 @@ export interface SimulatedDomain {
   readonly hardware?: SimulatedHardware;
   /** Must not run without its node's lease. */
   readonly autoRecover?: boolean;
+  readonly paused?: true;
+  readonly shutDown?: true;
+  readonly diskMissing?: true;
+  /** Somebody removed the domain: only its disk is left. */
+  readonly undefined?: true;
 }
 
 /** What the domain was made of. */

@@ -7,6 +7,7 @@ export type SimulatedCall =
   | 'state'
   | 'define'
   | 'start'
+  | 'resume'
   | 'stop'
   | 'hibernate'
   | 'changeNetwork'

@@ -14,7 +14,7 @@ import { pino } from 'pino';
 import type { Config } from '../../../config/settings.js';
 import type { ConsoleKind } from '../../../protocol/console.js';
 import type { SnapshotUuid, VmUuid, VolumeUuid } from '../../../protocol/ids.js';
-import type { InventoryItem, NodeCapacity } from '../../../protocol/node.js';
+import type { ForeignDomain, InventoryItem, NodeCapacity } from '../../../protocol/node.js';
 import type { ImageOrder } from '../../../protocol/image.js';
 import type { VmSpec } from '../../../protocol/task.js';
 import type { VolumePreparation, VolumeSpec } from '../../../protocol/volume.js';
@@ -48,6 +48,8 @@ export class SimulatedHypervisor implements Hypervisor {
   readonly acceleration = 'none';
   /** May be changed while it runs. */
   misbehaviours: Misbehaviours;
+  /** Somebody else's, on the same host. */
+  foreign: readonly ForeignDomain[] = [];
   private domains = new Map<VmUuid, SimulatedDomain>();
   private copies = new Set<SnapshotUuid>();
   private readonly journal: Journal;
@@ -87,7 +89,11 @@ export class SimulatedHypervisor implements Hypervisor {
 
   async inventory(): Promise<readonly InventoryItem[]> {
     const goesOn = await misbehave('inventory', this.misbehaviours.inventory);
-    return goesOn ? [...this.domains.values()].map(({ vmUuid, incarnationId, state }) => ({ vmUuid, incarnationId, state })) : [];
+    return goesOn ? [...this.domains.values()].filter(isDefined).map(listed) : [];
+  }
+
+  async foreignDomains(): Promise<readonly ForeignDomain[]> {
+    return this.foreign;
   }
 
   async state(identity: DomainIdentity): Promise<InventoryItem['state'] | undefined> {
@@ -98,8 +104,10 @@ export class SimulatedHypervisor implements Hypervisor {
   async define(identity: DomainIdentity, spec: VmSpec, _metadataToken: string): Promise<void> {
     const goesOn = await misbehave('define', this.misbehaviours.define);
     const found = this.find(identity);
+    const left = this.domains.get(identity.vmUuid);
+    if (spec.hasDisk && found?.state !== 'running' && (left?.incarnationId !== identity.incarnationId || left.diskMissing)) throw diskIsMissing();
     const { disk } = spec.image;
-    if (!found && 'snapshot' in disk && !this.copies.has(disk.snapshot))
+    if (!found && 'snapshot' in disk && !this.copies.has(disk.snapshot) && !spec.hasDisk)
       throw new HypervisorError('The snapshot that the virtual machine is to be made of is not on this compute node.', false, { failure: 'image' });
     if (!goesOn) return;
     const present = found ?? { ...pick(identity), state: 'stopped' as const };
@@ -120,6 +128,12 @@ export class SimulatedHypervisor implements Hypervisor {
     if (this.options.bootMs) await sleep(this.options.bootMs);
     if (Math.random() < (this.options.failureRate ?? 0)) throw new HypervisorError('The simulated guest did not start.', false);
     await this.change(identity, 'running');
+  }
+
+  async resume(identity: DomainIdentity): Promise<void> {
+    if (!(await misbehave('resume', this.misbehaviours.resume))) return;
+    const domain = this.find(identity);
+    if (domain?.paused) await this.put({ ...domain, paused: undefined });
   }
 
   async stop(identity: DomainIdentity): Promise<void> {
@@ -188,8 +202,8 @@ export class SimulatedHypervisor implements Hypervisor {
 
   async remove(identity: DomainIdentity): Promise<void> {
     if (!(await misbehave('remove', this.misbehaviours.remove))) return;
-    const present = this.find(identity);
-    if (!present) return;
+    const present = this.domains.get(identity.vmUuid);
+    if (present?.incarnationId !== identity.incarnationId) return;
     this.domains.delete(present.vmUuid);
     await this.journal.append({ vmUuid: present.vmUuid, removed: true });
   }
@@ -258,8 +272,15 @@ export class SimulatedHypervisor implements Hypervisor {
 
   /** As if the guest had shut itself down. */
   async guestPowersOff(identity: DomainIdentity): Promise<void> {
-    await this.change(identity, 'stopped');
-    for (const listener of this.listeners) listener({ ...pick(identity), state: 'stopped' });
+    await this.tamper(identity, { state: 'stopped', shutDown: true });
+    for (const listener of this.listeners) listener({ ...pick(identity), state: 'stopped', shutDown: true });
+  }
+
+  /** As if somebody had changed the domain behind our back. */
+  async tamper(identity: DomainIdentity, change: Tampering): Promise<void> {
+    const domain = this.find(identity);
+    if (!domain) throw new Error(`There is no domain of ${identity.vmUuid} to tamper with.`);
+    await this.put({ ...domain, ...change });
   }
 
   /** The domain as it is, for tests that look at what it was made of. */
@@ -279,12 +300,12 @@ export class SimulatedHypervisor implements Hypervisor {
 
   private find({ vmUuid, incarnationId }: DomainIdentity): SimulatedDomain | undefined {
     const domain = this.domains.get(vmUuid);
-    return domain?.incarnationId === incarnationId ? domain : undefined;
+    return domain?.incarnationId === incarnationId && isDefined(domain) ? domain : undefined;
   }
 
   private async change(identity: DomainIdentity, state: SimulatedDomain['state']): Promise<void> {
     const domain = this.find(identity);
-    if (domain && domain.state !== state) await this.put({ ...domain, state });
+    if (domain && domain.state !== state) await this.put({ ...domain, state, paused: undefined, shutDown: undefined });
   }
 
   private async changeGuestNetwork(domain: SimulatedDomain, { floatingIp, rules }: VmSpec): Promise<void> {
@@ -300,6 +321,23 @@ export class SimulatedHypervisor implements Hypervisor {
     await this.journal.append(domain);
   }
 }
+
+/** What can be done to a domain beside Baton. */
+export type Tampering = Partial<Pick<SimulatedDomain, 'state' | 'paused' | 'shutDown' | 'diskMissing' | 'undefined'>>;
+
+const isDefined = (domain: SimulatedDomain): boolean => domain.undefined !== true;
+
+const listed = ({ vmUuid, incarnationId, state, paused, shutDown, diskMissing }: SimulatedDomain): InventoryItem => ({
+  vmUuid,
+  incarnationId,
+  state,
+  ...(paused && { paused }),
+  ...(shutDown && { shutDown }),
+  ...(diskMissing && { diskMissing }),
+});
+
+const diskIsMissing = (): HypervisorError =>
+  new HypervisorError('The disk of the virtual machine is missing on its node. It was not replaced by an empty one.', false);
 
 const pick = ({ vmUuid, incarnationId }: DomainIdentity): DomainIdentity => ({ vmUuid, incarnationId });
 

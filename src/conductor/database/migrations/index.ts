@@ -18,6 +18,7 @@ import { Audit1764650000002 } from './1764650000002-audit.js';
 import { AnotherNode1764660000000 } from './1764660000000-another-node.js';
 import { Draining1764660000001 } from './1764660000001-draining.js';
 import { LostNodes1764660000002 } from './1764660000002-lost-nodes.js';
+import { Drift1764670000000 } from './1764670000000-drift.js';
 import { Gitops1764700000000 } from './1764700000000-gitops.js';
 import { SnapshotQuotas1764700000001 } from './1764700000001-snapshot-quotas.js';
 import { GitopsClaimsAndCommitStatuses1764710000000 } from './1764710000000-gitops-claims-and-commit-statuses.js';
@@ -42,6 +43,7 @@ export const MIGRATIONS = [
   AnotherNode1764660000000,
   Draining1764660000001,
   LostNodes1764660000002,
+  Drift1764670000000,
   Gitops1764700000000,
   SnapshotQuotas1764700000001,
   GitopsClaimsAndCommitStatuses1764710000000,
