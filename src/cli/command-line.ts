@@ -85,7 +85,7 @@ export const COMMANDS = {
   },
   'admin fsck': {
     words: 'admin fsck',
-    summary: 'Check every invariant of the database; exit with 1 when one is violated.',
+    summary: 'Check every invariant of database, nodes and broker; exit with 1 when one is violated.',
     roles: conductor,
     flags: { repair: { type: 'boolean', help: 'Put right what can be put right without a doubt.' } },
   },

@@ -301,7 +301,7 @@ export const INVARIANTS: readonly Invariant[] = [
   },
   {
     name: 'domain-belongs-to-a-vm',
-    advice: 'A node runs a domain of ours that no VM accounts for. Restart its worker; if it stays, undefine it by hand.',
+    advice: 'A node has a domain of ours that no VM accounts for. One of a former life is removed by itself; of one that this database does not know, decide yourself: see `admin drift`.',
     violations: `
       SELECT format('node %s, domain %s', n.name, d."vmUuid") AS subject, 'incarnation ' || d."incarnationId" AS detail
         FROM compute_node_heartbeat h JOIN compute_node n ON n.id = h.compute_node_id
@@ -311,7 +311,7 @@ export const INVARIANTS: readonly Invariant[] = [
   },
   {
     name: 'running-vm-has-a-domain',
-    advice: 'A VM is shown as running, but its node has no domain for it. Was it removed by hand? Delete the VM.',
+    advice: 'A VM is shown as running, but its node has no domain for it. It is made anew on its disk within a minute: see `admin drift`.',
     violations: `
       SELECT 'vm ' || vm.id AS subject, 'not on node ' || n.name AS detail
         FROM virtual_machine vm
@@ -322,6 +322,15 @@ export const INVARIANTS: readonly Invariant[] = [
          AND NOT EXISTS (SELECT 1 FROM task t WHERE t.virtual_machine_id = vm.id
                             AND coalesce(t.finished_at, now()) > h.beat_at - interval '${INVENTORY_LAG} seconds')
          AND NOT EXISTS (SELECT 1 FROM jsonb_to_recordset(h.inventory) AS d("incarnationId" int) WHERE d."incarnationId" = i.id)`,
+  },
+  {
+    name: 'drift-is-acted-on',
+    advice: 'Something on a node differs from what Baton knows, and for five minutes nothing was done about it. Does a conductor run? See its log and `admin drift`.',
+    violations: `
+      SELECT format('node %s, domain %s', n.name, d.domain_name) AS subject, format('%s since %s, %s', d.kind, d.since, d.outcome) AS detail
+        FROM drift d JOIN compute_node n ON n.id = d.compute_node_id JOIN compute_node_heartbeat h ON h.compute_node_id = n.id
+       WHERE d.ended_at IS NULL AND d.outcome IN ('seen', 'healing') AND greatest(d.since, d.acted_at) < now() - interval '5 minutes'
+         AND NOT (n.draining AND n.drain_stops) AND h.beat_at > now() - make_interval(secs => n.lease_seconds)`,
   },
   {
     name: 'console-logs-are-forgotten',

@@ -363,7 +363,7 @@ export class LibvirtHypervisor implements Hypervisor {
   private async missesDisk({ uuid }: OwnDomain): Promise<boolean> {
     const document = await this.connection.call('domainDocument', uuid, 'config');
     if (document === undefined) return false;
-    const there = await Promise.all(disksIn(document).map(({ file }) => file === undefined || this.data.isThere(file)));
+    const there = await Promise.all(disksIn(document).map(async ({ file }) => file === undefined || (await this.data.isThere(file))));
     return there.includes(false);
   }
 
