@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { Tampering } from '../src/compute/hypervisor/simulated/simulated-hypervisor.js';
+import { exampleTask } from '../src/messaging/task-bus.contract.js';
+import type { VmSpec } from '../src/protocol/task.js';
 import { fsck } from '../src/conductor/admin/fsck.js';
 import { listDrift, type ListedDrift } from '../src/conductor/drift/drift-list.js';
 import type { DomainIdentity } from '../src/compute/hypervisor/hypervisor.js';
@@ -142,6 +144,9 @@ describe('a guest that switched itself off', () => {
   });
 });
 
+/** Of a domain that no task asked for. */
+const specOf = (name: string): VmSpec => ({ ...exampleTask().spec, name });
+
 describe('a domain', () => {
   it('of somebody else is shown to operators and never touched', async () => {
     await start();
@@ -170,7 +175,7 @@ describe('a domain', () => {
     const identity = await domainOf(vm);
     await vms.delete(`/${vm.id}`);
     await vms.gone(vm.id);
-    await hypervisor().define(identity, { name: 'ghost', power: 'running' } as never, 'token');
+    await hypervisor().define(identity, specOf('ghost'), 'token');
     await untilOver('ended-incarnation', 'healed');
     expect(await hypervisor().inventory()).toEqual([]);
   });
@@ -178,7 +183,7 @@ describe('a domain', () => {
   it('of ours that the database does not know is shown and left', async () => {
     await start();
     const identity: DomainIdentity = { vmUuid: randomUUID() as never, incarnationId: 4711 as never };
-    await hypervisor().define(identity, { name: 'older', power: 'running' } as never, 'token');
+    await hypervisor().define(identity, specOf('older'), 'token');
     await eventually(async () => expect(await all()).toMatchObject([{ kind: 'unknown-incarnation', outcome: 'shown' }]), PATIENCE_MS);
     expect(await hypervisor().inventory()).toHaveLength(1);
     await hypervisor().remove(identity);
