@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { fsck } from '../src/conductor/admin/fsck.js';
 import { emptyQcow2 } from '../src/all-in-one/empty-qcow2.js';
+import { ImageStore } from '../src/conductor/images/image-store.js';
 import { FileServer } from './fixtures/file-server.js';
 import { startCloud, type Answer, type Cloud, type Json } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
@@ -312,6 +313,23 @@ describe('an uploaded image', () => {
     expect(theirs.status).toBe(200);
     const other = await cloud.request('POST', IMAGES, payload('mine-alone'));
     expect({ status: other.status, reason: other.body.error_reason }).toEqual({ status: 409, reason: 'already_exist' });
+  });
+
+  it('that fills the store on its way, its length not announced, is given up and leaves nothing', async () => {
+    const { id } = await registered(cloud.request('POST', IMAGES, payload('endless')));
+    const before = await uploads();
+    const room = jest.spyOn(ImageStore.prototype, 'hasRoomFor').mockResolvedValueOnce(true).mockResolvedValue(false);
+    let sent = 0;
+    const endless = new ReadableStream({ pull: (to) => (sent++ < 200 ? to.enqueue(new Uint8Array(2 ** 20)) : to.close()) });
+    try {
+      // The answer may be lost, because it comes before everything was sent.
+      const answer = await upload(id, endless).catch(() => undefined);
+      expect([503, undefined]).toContain(answer?.status);
+    } finally {
+      room.mockRestore();
+    }
+    await eventually(async () => expect(await uploads()).toEqual(before));
+    await eventually(async () => expect((await upload(id, DISK)).status).toBe(200));
   });
 
   it('file of a deleted image goes when no VM needs it any more', async () => {

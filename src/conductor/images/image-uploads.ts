@@ -24,6 +24,7 @@ import { ImageStore, uploadUrl } from './image-store.js';
 
 const LEASE_SECONDS = 60;
 const RENEW_MS = 5_000;
+const LOOK_FOR_ROOM_BYTES = 64 * 1024 * 1024;
 const SILENCE_MS = 30_000;
 const GIB = 2 ** 30;
 
@@ -119,6 +120,8 @@ export class ImageUploads {
     const sha256 = createHash('sha256');
     const other: Hash | undefined = transfer.checksum_algorithm === 'sha512' ? createHash('sha512') : undefined;
     let bytes = 0;
+    let roomSeenAt = 0;
+    const { store } = this;
     const silence = new AbortController();
     const hush = setTimeout(() => silence.abort(), SILENCE_MS);
     const renewal = setInterval(() => void this.renew(transfer, bytes), RENEW_MS);
@@ -130,6 +133,11 @@ export class ImageUploads {
           for await (const chunk of chunks) {
             bytes += chunk.byteLength;
             if (bytes > mostBytes) throw tooLarge;
+            // Its length may not have been announced, and others upload as well.
+            if (bytes - roomSeenAt > LOOK_FOR_ROOM_BYTES) {
+              if (!(await store.hasRoomFor(0))) throw noRoom();
+              roomSeenAt = bytes;
+            }
             hush.refresh();
             sha256.update(chunk);
             other?.update(chunk);
