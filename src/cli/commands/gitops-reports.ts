@@ -63,7 +63,7 @@ export interface AwaitedSync {
   readonly after: number;
   /** How its commit begins, where another one may come first. */
   readonly commit?: string;
-  /** When the repository was fetched last, before. */
+  /** When the repository was fetched last, before; undefined where nothing is to be fetched. */
   readonly fetchedAt?: string | null;
 }
 
@@ -76,11 +76,14 @@ export async function waitForSync(api: ApiClient, repositoryId: number, { after,
   for (;;) {
     const { syncs } = await api.get<{ syncs: Sync[] }>(`/gitops/git-repo/${repositoryId}/syncs?pageSize=5`);
     const found = syncs.findLast((sync) => sync.id > after && sync.commit.startsWith(commit));
-    if (found !== undefined && found.state !== 'running') return found;
+    const ended = found !== undefined && found.state !== 'running';
+    // Asked for after the syncs: a pass that could not fetch goes by the commit it has, and ends all the same.
     const { git_repo } = await api.get<{ git_repo: { name: string; status: string; fetch_error: string | null; fetched_at: string | null } }>(`/gitops/git-repo/${repositoryId}`);
     const { name, status, fetch_error, fetched_at } = git_repo;
+    const failed = ended ? fetchedAt !== undefined : fetched_at !== fetchedAt || performance.now() - begin > SAME_ERROR_MS;
+    if (fetch_error !== null && failed) throw new Error(`${name} could not be fetched: ${fetch_error}`);
+    if (ended) return found;
     if (status === 'PAUSED') throw new Error(`${name} was paused.`);
-    if (fetch_error !== null && (fetched_at !== fetchedAt || performance.now() - begin > SAME_ERROR_MS)) throw new Error(`${name} could not be fetched: ${fetch_error}`);
     await sleep(ASK_EVERY_MS);
   }
 }
