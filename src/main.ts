@@ -4,16 +4,16 @@
  * into exit statuses: 2 for wrong usage or configuration, with the message alone; 1 for everything that went wrong
  * later, also what nobody foresaw.
  */
-import { readFileSync } from 'node:fs';
 import { parseCommandLine, UsageError } from './cli/command-line.js';
 import { COMMAND_MODULES } from './cli/command-modules.js';
 import { commandHelp, generalHelp } from './cli/help.js';
 import { ConfigError } from './config/load.js';
+import { version } from './version.js';
 
 async function main(args: readonly string[]): Promise<number | void> {
   const { command, explicit, flags } = parseCommandLine(args);
   if (flags['help'] === true) return show(explicit ? commandHelp(command) : generalHelp());
-  if (flags['version'] === true) return show(`baton ${version()}\n`);
+  if (flags['version'] === true) return show(`baton ${version}\n`);
   if (flags['print-config'] === true) return show((await import('./cli/print-config.js')).configurationOf(command, flags));
   const { run } = await COMMAND_MODULES[command]();
   return await run({ flags, environment: process.env });
@@ -22,11 +22,6 @@ async function main(args: readonly string[]): Promise<number | void> {
 function show(text: string): number {
   process.stdout.write(text);
   return 0;
-}
-
-function version(): string {
-  const file = new URL('../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 function fail(error: unknown): void {

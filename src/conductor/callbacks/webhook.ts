@@ -3,12 +3,8 @@
  * wrote it. `new URL` would rewrite paths and queries (`/a/../b`, `'`), and tokens in them must arrive unchanged.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { Webhook } from 'standardwebhooks';
-
-const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+import { version } from '../../version.js';
 
 /** `whsec_` and 256 random bits. */
 export const newSigningSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
