@@ -1,8 +1,10 @@
 /** The RabbitMQ adapters: the contract of every task bus, and what only a broker of its own can do to them. */
 import { randomUUID } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { connect, type ChannelModel } from 'amqplib';
 import { pino } from 'pino';
+import type { QueueSubscription } from '../src/messaging/rabbitmq/queue-subscription.js';
 import { RabbitMqTaskConsumer } from '../src/messaging/rabbitmq/task-consumer.js';
 import { RabbitMqTaskPublisher } from '../src/messaging/rabbitmq/task-publisher.js';
 import { DEAD_LETTER_QUEUE, TASK_EXCHANGE } from '../src/messaging/rabbitmq/topology.js';
@@ -137,6 +139,16 @@ describe('the RabbitMQ task bus', () => {
     await consumer.close();
     await refused;
     await broker.start();
+  });
+
+  it('leaves no listener behind with each channel that was lost', async () => {
+    const subscription = (await harness.consumer().consume(node, 1, () => undefined)) as QueueSubscription;
+    const channel = await admin.createChannel();
+    for (let losses = 0; losses < 5; losses++) {
+      await channel.deleteQueue(node);
+      await eventually(async () => expect((await harness.publisher.publish(node, exampleTask()))).toBe('confirmed'));
+    }
+    expect(getEventListeners(subscription['stop'].signal, 'abort').length).toBeLessThan(4);
   });
 
   it('declares the queue anew and goes on when it is deleted under the consumer', async () => {

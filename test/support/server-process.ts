@@ -9,6 +9,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const OUTPUT_KEPT = 8_000;
 const STOP_PATIENCE_MS = 20_000;
 
+/** Ended with the test process. */
+const RUNNING = new Set<ServerProcess>();
+process.once('exit', () => {
+  for (const server of RUNNING) server.kill();
+});
+
 export interface ServerCommand {
   readonly file: string;
   readonly args: readonly string[];
@@ -26,7 +32,8 @@ export class ServerProcess {
     const keep = (chunk: Buffer): void => void (this.output = (this.output + chunk.toString()).slice(-OUTPUT_KEPT));
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
-    process.once('exit', this.killNow);
+    RUNNING.add(this);
+    child.once('exit', () => RUNNING.delete(this));
   }
 
   static async start(command: ServerCommand): Promise<ServerProcess> {
@@ -62,7 +69,6 @@ export class ServerProcess {
   }
 
   async stop(signal: NodeJS.Signals = this.command.stopSignal): Promise<void> {
-    process.off('exit', this.killNow);
     if (!this.running) return;
     const exited = once(this.child, 'exit');
     const impatience = setTimeout(this.killNow, STOP_PATIENCE_MS);

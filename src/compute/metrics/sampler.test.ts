@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { pino } from 'pino';
 import type { IncarnationId, VmUuid } from '../../protocol/ids.js';
@@ -87,5 +88,17 @@ describe('the sampler', () => {
     const hanging = new Sampler({ session: 1, everySeconds: 60, read: () => new Promise(() => undefined), send, logger: pino({ level: 'silent' }) });
     hanging.start();
     await hanging.stop();
+  });
+
+  it('of a worker that lives long leaves no listener behind with each interval', async () => {
+    let readings = 0;
+    let wake: () => void = () => undefined;
+    const often = new Promise<void>((resolve) => (wake = resolve));
+    const lasting = new Sampler({ session: 1, everySeconds: 0, read: async () => (++readings > 20 && wake(), []), send, logger: pino({ level: 'silent' }) });
+    lasting.start();
+    await often;
+    const listeners = getEventListeners(lasting['stopping'].signal, 'abort').length;
+    await lasting.stop();
+    expect(listeners).toBeLessThan(5);
   });
 });

@@ -53,14 +53,18 @@ export class Sampler {
     const { signal } = this.stopping;
     // The first reading is what the second is compared with.
     while (!signal.aborted) {
-      await Promise.race([this.sample(), this.stopped()]);
+      await this.unlessStopped(this.sample());
       await sleep(this.options.everySeconds * 1000, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  private stopped(): Promise<void> {
-    const { signal } = this.stopping;
-    return new Promise((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })));
+  /** A hypervisor that does not answer holds up no stop. */
+  private async unlessStopped(work: Promise<void>): Promise<void> {
+    const over = new AbortController();
+    const stopped = new Promise<void>((resolve) => {
+      this.stopping.signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal });
+    });
+    await Promise.race([work, stopped]).finally(() => over.abort());
   }
 
   private batchOf(counters: readonly GuestCounters[]): SampleBatch {

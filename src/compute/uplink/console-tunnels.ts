@@ -8,6 +8,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { createWebSocketStream, type WebSocket } from 'ws';
@@ -38,7 +39,10 @@ export class ConsoleTunnels {
   private readonly sockets = new Set<WebSocket>();
   private readonly closing = new AbortController();
 
-  constructor(private readonly options: ConsoleTunnelsOptions) {}
+  constructor(private readonly options: ConsoleTunnelsOptions) {
+    // Every console that waits to dial again listens.
+    setMaxListeners(0, this.closing.signal);
+  }
 
   asked(queries: readonly ConsoleQuery[]): void {
     for (const query of queries) {

@@ -81,10 +81,10 @@ export class QueueSubscription implements Subscription {
     const consumption: Consumption = { channel, inHand: new Set(), open: true };
     channel.on('close', () => (consumption.open = false));
     this.current = consumption;
-    const cancelled = new Promise<void>((resolve) => {
-      this.stop.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
     const over = new AbortController();
+    const cancelled = new Promise<void>((resolve) => {
+      this.stop.signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal });
+    });
     try {
       const deleted = await answeredInTime(this.setUp(consumption), 'to the set-up of the consumer');
       established();
