@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { QueryFailedError } from 'typeorm';
+import { QueryFailedError, QueryRunnerAlreadyReleasedError, QueryRunnerProviderAlreadyReleasedError } from 'typeorm';
 import { ApiError } from './api-error.js';
 import { toApiError } from './error-filter.js';
 
@@ -14,7 +14,8 @@ describe('what a client is told of an error', () => {
     ['a deadlock', refusedBy('40P01')],
     ['a connection that broke', new Error('Connection terminated unexpectedly')],
     ['a connection that broke before', new Error('Client has encountered a connection error and is not queryable')],
-    ['a transaction whose connection broke', new Error('Query runner already released. Cannot run queries anymore.')],
+    ['a transaction whose connection broke', new QueryRunnerAlreadyReleasedError()],
+    ['a transaction whose connection broke between two statements', new QueryRunnerProviderAlreadyReleasedError()],
   ])('of %s is to come back shortly', (_, error) => {
     expect(toApiError(error)).toMatchObject({ status: 503, retryAfter: 2 });
   });

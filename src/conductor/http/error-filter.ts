@@ -16,7 +16,7 @@ const DATABASE_UNAVAILABLE = /^(08|57P|53300|40001|40P01|ECONN|ENOTFOUND|EPIPE|E
 
 /** The same, where the driver or TypeORM says it in words alone. */
 const CONNECTION_LOST =
-  /Connection terminated|not queryable|Query runner already released|timeout exceeded when trying to connect/;
+  /Connection terminated|not queryable|[Qq]uery runner (was )?already released|timeout exceeded when trying to connect/;
 
 /** NUL, which no PostgreSQL text can hold: as a parameter, and within JSON. */
 const UNTRANSLATABLE: ReadonlySet<string | undefined> = new Set(['22021', '22P05']);
