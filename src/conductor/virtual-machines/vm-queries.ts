@@ -2,14 +2,32 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { OrganizationId, VmId } from '../../protocol/ids.js';
+import { PreparedStatement } from '../database/prepared-statement.js';
 import { notFound } from '../http/api-error.js';
-import { apiTime } from '../http/envelope.js';
+import { apiTime, type Page } from '../http/envelope.js';
 import { containing, pageOf } from '../http/page-query.js';
 import { type ListVmsQuery } from './vm.requests.js';
-import { InstanceResponse, InstancesResponse, type InstanceEventsFields, type InstanceFields } from './vm.responses.js';
+import { InstanceResponse, InstancesResponse, type InstanceEventsFields } from './vm.responses.js';
 import { renderVm, SELECT_VM, type VmRow } from './vm-view.js';
 
 const VM = 'The virtual machine';
+const LIVE = 'vm.organization_id = $1 AND vm.deleted_at IS NULL';
+
+/** The page's ids first: what is shown of a VM is put together for those on the page, not for all before them. */
+const onPage = (where: string, limit: string, offset: string): string => `
+  WHERE vm.id IN (SELECT vm.id FROM virtual_machine vm JOIN environment e ON e.id = vm.environment_id ${where}
+                   ORDER BY vm.id LIMIT ${limit} OFFSET ${offset})`;
+
+/** What clients ask again and again while they wait; planning each of these takes longer than running it. */
+const BY_ID = new PreparedStatement<VmRow>('virtual machine by id', `${SELECT_VM} WHERE ${LIVE} AND vm.id = $2`);
+const BY_NAME = new PreparedStatement<VmRow>(
+  'virtual machine by name',
+  `${SELECT_VM} WHERE ${LIVE} AND e.name = $2 AND vm.name = $3`,
+);
+const UNFILTERED_PAGE = new PreparedStatement<VmRow>(
+  'page of virtual machines',
+  `${SELECT_VM} ${onPage(`WHERE ${LIVE}`, '$2', '$3')} ORDER BY vm.id`,
+);
 
 @Injectable()
 export class VmQueries {
@@ -19,9 +37,8 @@ export class VmQueries {
     const { conditions, parameters } = filter(organizationId, query);
     const page = pageOf(query);
     const where = `WHERE ${conditions.join(' AND ')}`;
-    const slice = page === undefined ? '' : ` LIMIT ${page.pageSize} OFFSET ${(page.page - 1) * page.pageSize}`;
     const [rows, total] = await Promise.all([
-      this.dataSource.query<VmRow[]>(`${SELECT_VM} ${where} ORDER BY vm.id${slice}`, parameters),
+      this.rows(where, parameters, page),
       page === undefined ? undefined : this.count(where, parameters),
     ]);
     const response = new InstancesResponse('Getting virtual machines successful', total ?? rows.length, page);
@@ -30,17 +47,17 @@ export class VmQueries {
   }
 
   async get(organizationId: OrganizationId, id: VmId): Promise<InstanceResponse> {
-    return answer(await this.one(organizationId, 'vm.id = $2', [id]));
+    return answer(await BY_ID.run(this.dataSource, [organizationId, id]));
   }
 
   async getByName(organizationId: OrganizationId, environment: string, name: string): Promise<InstanceResponse> {
-    return answer(await this.one(organizationId, 'e.name = $2 AND vm.name = $3', [environment, name]));
+    return answer(await BY_NAME.run(this.dataSource, [organizationId, environment, name]));
   }
 
   /** @throws ApiError 404 when the environment is not there; no VM with the label is an empty list. */
   async listByLabel(organizationId: OrganizationId, environment: string, label: string): Promise<InstancesResponse> {
     const rows = await this.dataSource.query<VmRow[]>(
-      `${SELECT_VM} WHERE vm.organization_id = $1 AND vm.deleted_at IS NULL AND e.name = $2 AND e.deleted_at IS NULL
+      `${SELECT_VM} WHERE ${LIVE} AND e.name = $2 AND e.deleted_at IS NULL
           AND EXISTS (SELECT 1 FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id AND l.label = $3)
         ORDER BY vm.id`,
       [organizationId, environment, label],
@@ -79,13 +96,12 @@ export class VmQueries {
     return row !== undefined;
   }
 
-  private async one(organizationId: OrganizationId, condition: string, parameters: unknown[]): Promise<InstanceFields> {
-    const [row] = await this.dataSource.query<VmRow[]>(
-      `${SELECT_VM} WHERE vm.organization_id = $1 AND vm.deleted_at IS NULL AND ${condition}`,
-      [organizationId, ...parameters],
-    );
-    if (row === undefined) throw notFound(VM);
-    return renderVm(row);
+  private rows(where: string, parameters: unknown[], page: Page | undefined): Promise<VmRow[]> {
+    if (page === undefined) return this.dataSource.query<VmRow[]>(`${SELECT_VM} ${where} ORDER BY vm.id`, parameters);
+    const slice = [page.pageSize, (page.page - 1) * page.pageSize];
+    if (where === `WHERE ${LIVE}`) return UNFILTERED_PAGE.run(this.dataSource, [...parameters, ...slice]);
+    const [limit, offset] = slice.map((_, index) => `$${parameters.length + index + 1}`) as [string, string];
+    return this.dataSource.query<VmRow[]>(`${SELECT_VM} ${onPage(where, limit, offset)} ORDER BY vm.id`, [...parameters, ...slice]);
   }
 
   private async count(where: string, parameters: unknown[]): Promise<number> {
@@ -97,14 +113,16 @@ export class VmQueries {
   }
 }
 
-function answer(instance: InstanceFields): InstanceResponse {
+/** @throws ApiError 404 when there is none. */
+function answer([row]: VmRow[]): InstanceResponse {
+  if (row === undefined) throw notFound(VM);
   const response = new InstanceResponse('Getting virtual machine detail successful');
-  response.instance = instance;
+  response.instance = renderVm(row);
   return response;
 }
 
 function filter(organizationId: OrganizationId, query: ListVmsQuery): { conditions: string[]; parameters: unknown[] } {
-  const conditions = ['vm.organization_id = $1', 'vm.deleted_at IS NULL'];
+  const conditions = [LIVE];
   const parameters: unknown[] = [organizationId];
   const add = (condition: (parameter: string) => string, value: unknown): void => {
     parameters.push(value);
