@@ -240,6 +240,28 @@ describe('a size made to measure', () => {
     expect((await vms.send('POST', `/${vm.id}/resize`, { flavor_name: 'custom-3-1536-7-L40-1' })).status).toBe(404);
   });
 
+  it('is what a VM can be resized to', async () => {
+    const vm = await vms.active({ name: 'outgrown' });
+    const size = { cpu: 2, ram: 0.75, disk: 6 };
+    expect((await vms.send('POST', `/${vm.id}/resize`, { flavor: size })).status).toBe(200);
+    expect((await vms.reaches(vm.id, 'ACTIVE')).flavor).toMatchObject({ ...size, name: 'custom-2-768-6', gpu: '', gpu_count: 0 });
+    const [claim] = await cloud.database.query('SELECT vcpus, memory_mib, disk_gib FROM incarnation WHERE virtual_machine_id = $1', [vm.id]);
+    expect(claim).toEqual({ vcpus: 2, memory_mib: 768, disk_gib: 6 });
+    expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: size }), 400, 'has the flavor custom-2-768-6 already');
+    expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: { ...size, disk: 5 } }), 400, 'a disk can only grow');
+    expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: size, flavor_name: 'tiny-1' }), 400, 'Either flavor_name or flavor');
+    expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: {} }), 400, 'flavor_name is required');
+    expectRefusal(await vms.send('POST', `/${vm.id}/resize`, {}), 400, 'flavor_name is required');
+    expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: { ...size, gpu_count: 1 } }), 400, 'must be given together');
+  });
+
+  it('that is said without a field is none', async () => {
+    const vm = await vms.active({ name: 'planned', flavor: {}, volume_name: '', user_data: '', labels: [] });
+    expect(vm.flavor.name).toBe('tiny-1');
+    expectRefusal(await vms.post({ name: 'x', flavor_name: undefined, flavor: {} }), 400, 'flavor_name is required');
+    expectRefusal(await vms.post({ name: 'x', flavor: { cpu: 1 } }), 400, 'flavor.ram is required');
+  });
+
   it('is refused beside a name, by halves, out of bounds, without room and over the quota', async () => {
     expectRefusal(await vms.post({ name: 'x', flavor }), 400, 'Either flavor_name or flavor');
     expectRefusal(await vms.post({ name: 'x', flavor_name: undefined }), 400, 'flavor_name is required');

@@ -120,6 +120,13 @@ describe('what Baton leaves out', () => {
     ['PUT', '/v1/billing/billing/threshold/1', 'notifications of cost'],
     ['POST', '/v1/core/marketplace/templates', 'Marketplace templates and deployments'],
     ['GET', '/v1/core/compliance', 'GPU compliance rules'],
+    ['GET', '/v1/pricebook/contracts', 'Contracts'],
+    ['GET', '/v1/pricebook/contracts/1/gpu_allocation_graph?start_date=2026-01-01', 'Contracts'],
+    ['GET', '/v1/core/virtual-machines/contract/1/virtual-machines', 'Contracts'],
+    ['PATCH', '/v1/core/virtual-machines/1/enhanced-metrics', 'Metrics from inside of guests'],
+    ['GET', '/v1/object-storage/buckets', 'Object storage'],
+    ['GET', '/v1/auth/user-consent-events/terms/events', 'Consents of users'],
+    ['GET', '/v1/auth/email/opt-out?x=1', 'Preferences of e-mail'],
   ])('answers %s %s with 501 and says what it is', async (method, path, what) => {
     const { status, body } = await cloud.request(method, path, method === 'GET' ? undefined : {});
     expect({ status, reason: body.error_reason }).toEqual({ status: 501, reason: 'not_implemented' });

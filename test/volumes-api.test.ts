@@ -37,6 +37,11 @@ describe('a volume', () => {
     expect((await volumes.send('GET', 'volume-types')).body.volume_types).toEqual(['Cloud-SSD']);
   });
 
+  it('is made empty, as 0 is no image', async () => {
+    const { body } = await volumes.send('POST', 'volumes', volumes.payload('planned', { image_id: 0 }));
+    expect(body.volume).toMatchObject({ name: 'planned', image_id: 0, bootable: false });
+  });
+
   it('is listed by part of its name, by its environment, and by page', async () => {
     for (const name of ['needle-1', 'needle-2']) await volumes.create(name);
     const names = async (query: string): Promise<string[]> =>

@@ -194,6 +194,11 @@ export const ENDPOINTS: readonly Row[] = [
 
 /** Said to be missing with status 501, to everybody who has a key. */
 const NOT_OFFERED = [
+  '/v1/auth/beta-access',
+  '/v1/auth/email',
+  '/v1/auth/partner-config',
+  '/v1/auth/user-consent',
+  '/v1/auth/user-consent-events',
   '/v1/billing',
   '/v1/payment',
   '/v1/core/clusters',
@@ -201,7 +206,11 @@ const NOT_OFFERED = [
   '/v1/core/contracts',
   '/v1/core/fip-detachment-exclusions',
   '/v1/core/marketplace',
-].flatMap((path) => [path, `${path}/*`]);
+  '/v1/object-storage',
+  '/v1/pricebook/contracts',
+]
+  .flatMap((path) => [path, `${path}/*`])
+  .concat('/v1/core/virtual-machines/contract/:contract_id/virtual-machines', '/v1/core/virtual-machines/:vm_id/enhanced-metrics');
 
 /** `GET /v1/core/images/:id(^\d+$)` and `GET /v1/core/images/{id}` are both `GET /v1/core/images/{}`. */
 export const endpointKey = (method: string, path: string): string =>

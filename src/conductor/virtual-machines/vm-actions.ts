@@ -18,7 +18,7 @@ import { TaskRelay } from '../tasks/task-relay.js';
 import { LabelActionResponse } from './vm.responses.js';
 import { hasGivenUp, takeBack, withoutFloatingIp } from './vm-hibernation.js';
 import { VmQueries } from './vm-queries.js';
-import { takeFlavor } from './vm-resizing.js';
+import { takeFlavor, type WantedFlavor } from './vm-resizing.js';
 import { ACTIONS, desiredPowerFor, isAllowed, type VmAction } from './vm-status.js';
 import { beingSnapshotted, lockVms, writeWishes, type LockedVm, type VmSelector, type Wish } from './vm-wishes.js';
 import { crashPoint } from '../../crash-points.js';
@@ -28,7 +28,7 @@ export interface ActionDetails {
   /** For hibernate: whether the VM keeps its floating IP meanwhile. */
   readonly retainIp?: boolean;
   /** For resize. */
-  readonly flavorName?: string;
+  readonly flavor?: WantedFlavor;
 }
 
 const ATTEMPTS = 3;
@@ -154,7 +154,7 @@ async function wishFor(transaction: EntityManager, action: VmAction, vm: LockedV
   };
   if (action === 'hibernate') return details.retainIp === true ? wish : { ...wish, ...withoutFloatingIp(vm) };
   if (action === 'resize')
-    return { ...wish, ...(await transaction.transaction((savepoint) => takeFlavor(savepoint, vm, details.flavorName!))) };
+    return { ...wish, ...(await transaction.transaction((savepoint) => takeFlavor(savepoint, vm, details.flavor!))) };
   const back =
     desiredPower !== 'absent' && hasGivenUp(vm) ? await transaction.transaction((savepoint) => takeBack(savepoint, vm)) : {};
   const wished = { ...wish, ...back };

@@ -10,6 +10,7 @@ import type { ImageStatus } from '../catalog/image.entity.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import { CustomFlavors } from './custom-flavors.js';
+import { requireOneSize } from './size.request.js';
 import { drawAddresses, freeAddresses } from '../networks/fixed-addresses.js';
 import type { CreateInstancesPayload } from './vm.requests.js';
 import type { EnvironmentFacts, FlavorFacts } from './vm-view.js';
@@ -176,11 +177,6 @@ function bootVolumeName({ image_name, volume_name, create_bootable_volume, count
   if (create_bootable_volume === true) throw badRequest('Either create_bootable_volume or volume_name: the virtual machine boots from one volume.');
   if (count > 1) throw badRequest('A volume boots one virtual machine: with volume_name, count must be 1.');
   return volume_name;
-}
-
-function requireOneSize({ flavor, flavor_name }: CreateInstancesPayload): void {
-  if (flavor && flavor_name) throw badRequest('Either flavor_name or flavor: the virtual machine has one size.');
-  if (!flavor && !flavor_name) throw badRequest('flavor_name is required, unless flavor says the size.');
 }
 
 function refuseUnlessBootable(volumeName: string, { environment, boot_volume }: ResolutionRow): void {

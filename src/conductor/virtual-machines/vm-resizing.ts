@@ -5,18 +5,25 @@
 import type { EntityManager } from 'typeorm';
 import type { VmHardware } from '../../protocol/task.js';
 import { badRequest, notFound } from '../http/api-error.js';
+import { ensureCustomFlavor, type CustomFlavor } from './custom-flavors.js';
 import { claimOf, moveClaim } from './vm-claims.js';
 import type { FlavorFacts } from './vm-view.js';
 import type { LockedVm } from './vm-wishes.js';
+
+/** An offered flavor by its name, or a size made to measure. */
+export type WantedFlavor = string | CustomFlavor;
 
 /**
  * To be called in a savepoint: a refusal has to be undone.
  * @throws ApiError 404 for a flavor that the region does not have, 400 for one that the VM cannot take, 409 without room.
  */
-export async function takeFlavor(savepoint: EntityManager, vm: LockedVm, flavorName: string): Promise<{ flavorId: number; hardware: VmHardware }> {
+export async function takeFlavor(savepoint: EntityManager, vm: LockedVm, wanted: WantedFlavor): Promise<{ flavorId: number; hardware: VmHardware }> {
+  const custom = typeof wanted !== 'string';
+  if (custom) await ensureCustomFlavor(savepoint, vm.region_id, wanted);
+  const flavorName = custom ? wanted.name : wanted;
   const [flavor] = await savepoint.query<FlavorFacts[]>(
-    'SELECT id, name, cpu, ram_mib, disk, gpu, gpu_count FROM flavor WHERE region_id = $1 AND name = $2 AND NOT custom',
-    [vm.region_id, flavorName],
+    'SELECT id, name, cpu, ram_mib, disk, gpu, gpu_count FROM flavor WHERE region_id = $1 AND name = $2 AND custom = $3',
+    [vm.region_id, flavorName, custom],
   );
   if (flavor === undefined) throw notFound(`The flavor ${JSON.stringify(flavorName)} in the region of ${vm.name}`);
   if (flavor.id === vm.flavor_id) throw badRequest(`${vm.name} has the flavor ${flavor.name} already.`);

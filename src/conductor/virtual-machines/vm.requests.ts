@@ -7,7 +7,6 @@ import {
   IsArray,
   IsBoolean,
   IsInt,
-  IsNumber,
   IsOptional,
   IsString,
   Length,
@@ -22,6 +21,7 @@ import { SearchQuery } from '../http/page-query.js';
 import { IsQueryBoolean } from '../http/query-boolean.js';
 import { ProfileObjectFields } from '../profiles/profile.requests.js';
 import { CreateSecurityRulePayload } from '../security-rules/security-rule.dto.js';
+import { FlavorObjectFields, IsCustomSize } from './size.request.js';
 import { VM_NAME_PATTERN, VM_NAME_RULE } from './vm-names.js';
 
 const LABEL_PATTERN = /^[^\p{C}/]{1,64}$/u;
@@ -32,45 +32,6 @@ const STORABLE_TEXT = /^[^\0\p{Cs}]*$/u;
 
 /** 64 KiB, as the metadata service and cloud-init take it. */
 const USER_DATA_BYTES = 65_536;
-
-const MOST_VCPUS = 512;
-const MOST_RAM_GB = 16_384;
-const MOST_DISK_GB = 65_536;
-const MOST_GPUS = 64;
-
-/** A size made to measure. What a node has is the limit; these only keep numbers sane. */
-export class FlavorObjectFields {
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: MOST_VCPUS })
-  @IsInt()
-  @Min(1)
-  @Max(MOST_VCPUS)
-  cpu: number;
-
-  @ApiProperty({ minimum: 0.125, maximum: MOST_RAM_GB, description: 'GB, in steps of 1/1024.' })
-  @IsNumber()
-  @Min(0.125)
-  @Max(MOST_RAM_GB)
-  ram: number;
-
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: MOST_DISK_GB, description: 'GB.' })
-  @IsInt()
-  @Min(1)
-  @Max(MOST_DISK_GB)
-  disk: number;
-
-  @ApiPropertyOptional({ description: 'Model; needs gpu_count too.' })
-  @IsOptional()
-  @IsString()
-  @Matches(/^[\w.+-]{0,60}$/, { message: 'gpu must be the name of a GPU model' })
-  gpu?: string | null;
-
-  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: MOST_GPUS, default: 0 })
-  @IsOptional()
-  @IsInt()
-  @Min(0)
-  @Max(MOST_GPUS)
-  gpu_count?: number | null;
-}
 
 export class CreateInstancesPayload {
   @ApiPropertyOptional({ maxLength: 50, description: 'Without one, a memorable name is assigned.' })
@@ -89,9 +50,7 @@ export class CreateInstancesPayload {
   @Length(1, 100)
   flavor_name?: string | null;
 
-  @ApiPropertyOptional({ type: FlavorObjectFields, description: 'A size made to measure, in place of flavor_name.' })
-  @IsOptional()
-  @IsNested(() => FlavorObjectFields)
+  @IsCustomSize()
   flavor?: FlavorObjectFields | null;
 
   @ApiPropertyOptional({ description: 'Needed unless volume_name is given.' })

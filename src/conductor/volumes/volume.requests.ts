@@ -99,10 +99,10 @@ export class CreateVolumePayload {
   @IsString()
   description?: string | null;
 
-  @ApiPropertyOptional({ type: 'integer', nullable: true, description: 'An image of the region, to boot virtual machines from the volume.' })
+  @ApiPropertyOptional({ type: 'integer', nullable: true, description: 'An image of the region, to boot virtual machines from the volume. 0 is none.' })
   @IsOptional()
   @Max(LARGEST_ID)
-  @Min(1)
+  @Min(0)
   @IsInt()
   image_id?: number | null;
 

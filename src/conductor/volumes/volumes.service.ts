@@ -102,7 +102,8 @@ export class VolumesService {
   /** @returns undefined when somebody else was faster to take the room. */
   private async tryToCreate(principal: Principal, request: CreateVolumePayload, lookAgain: boolean): Promise<VolumeFields | undefined> {
     const { organizationId } = principal;
-    const imageId = request.image_id ?? undefined;
+    // As answers have it: 0 is none.
+    const imageId = request.image_id || undefined;
     const place = imageId === undefined ? undefined : await this.placeFor(organizationId, request, lookAgain);
     const result = await this.uniquelyNamed(request.name, () =>
       this.dataSource.transaction(async (transaction) => {

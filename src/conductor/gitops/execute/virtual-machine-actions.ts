@@ -114,7 +114,7 @@ export class VirtualMachineActions {
       case 'volumes':
         return await this.setVolumes(owner, declared, actual);
       case 'flavor':
-        await this.actions.actOnOne(owner, 'resize', { id }, { flavorName: spec.flavor });
+        await this.actions.actOnOne(owner, 'resize', { id }, { flavor: spec.flavor });
         return 'out of service';
       case 'power':
         await this.actions.actOnOne(owner, powerAction(actual.spec.power, spec.power), { id });
