@@ -106,6 +106,27 @@ describe('a volume with a virtual machine', () => {
     expect((await volumes.reaches(volume.id, 'in-use')).attachments.map(({ status }: { status: string }) => status)).toEqual(['DETACHED', 'ATTACHED']);
   });
 
+  it('that was with a VM once is made on its node no more: its worker is told that the file must be there', async () => {
+    const { hypervisor } = node;
+    const setVolumes = hypervisor.setVolumes.bind(hypervisor);
+    const asked: (true | undefined)[] = [];
+    hypervisor.setVolumes = (identity, specs, root) => {
+      asked.push(...specs.map(({ isMade }) => isMade));
+      return setVolumes(identity, specs, root);
+    };
+    const [first, second] = [await vms.active({ name: 'maker' }), await vms.active({ name: 'finder' })];
+    const volume = await volumes.create('once');
+    await volumes.attach(first, volume);
+    await volumes.reaches(volume.id, 'in-use');
+    expect(asked).toEqual([undefined]);
+    await volumes.detach(first, volume);
+    await volumes.reaches(volume.id, 'available');
+    await volumes.attach(second, volume);
+    await volumes.reaches(volume.id, 'in-use');
+    expect(asked).toEqual([undefined, true]);
+    hypervisor.setVolumes = setVolumes;
+  });
+
   it('is refused where it cannot be, in words that say why', async () => {
     const vm = await vms.active({ name: 'picky' });
     const another = await vms.active({ name: 'another' });

@@ -6,6 +6,8 @@ export interface VolumeSpec {
   readonly uuid: VolumeUuid;
   /** It never gets smaller. */
   readonly sizeGib: number;
+  /** Its file is on this node already: one that is missing is not replaced by an empty one. */
+  readonly isMade?: true;
 }
 
 /** A volume that shall be made of an image. */

@@ -143,6 +143,13 @@ describe('volumes of a real guest', () => {
     expect(await volumeFiles()).toEqual([`${volume.uuid}.qcow2`]);
   }, BOOT_MS);
 
+  it('whose file somebody has removed are not replaced by empty ones', async () => {
+    await expect(hypervisor.setVolumes(vm, [volume, { ...second, isMade: true }])).rejects.toThrow(
+      `The file of the volume ${second.uuid} is missing on its node. It was not replaced by an empty one.`,
+    );
+    expect(await volumeFiles()).toEqual([`${volume.uuid}.qcow2`]);
+  }, BOOT_MS);
+
   it('are there again after the VM was stopped, defined anew and started', async () => {
     await hypervisor.stop(vm);
     await hypervisor.define(vm, spec, 'token-two');

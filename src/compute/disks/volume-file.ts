@@ -6,6 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import { chmod, link, rm, stat } from 'node:fs/promises';
 import type { ImageFormat } from '../../image-format/disk-image.js';
+import type { VolumeSpec } from '../../protocol/volume.js';
+import { HypervisorError } from '../hypervisor/hypervisor.js';
 import { virtualSize } from './overlay-disk.js';
 import { qemuImg, qemuImgFor } from './qemu-img.js';
 
@@ -21,9 +23,17 @@ export interface VolumeContent {
 
 const isThere = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;
 
-/** @param content is asked for only where there is no file yet. */
-export async function ensureVolumeFile(path: string, sizeGib: number, content?: () => Promise<VolumeContent>): Promise<void> {
+/**
+ * @param content is asked for only where there is no file yet.
+ * @throws HypervisorError when it `isMade` and the file is not there.
+ */
+export async function ensureVolumeFile(
+  path: string,
+  { uuid, sizeGib, isMade }: VolumeSpec,
+  content?: () => Promise<VolumeContent>,
+): Promise<void> {
   if (await isThere(path)) return;
+  if (isMade) throw new HypervisorError(`The file of the volume ${uuid} is missing on its node. It was not replaced by an empty one.`, false);
   const source = await content?.();
   const partial = `${path}.${randomUUID()}.partial`;
   try {

@@ -11,8 +11,9 @@ import { DataSource } from 'typeorm';
 import { InjectConfig } from '../../config/config.module.js';
 import type { Config } from '../../config/settings.js';
 import type { TaskPublisher } from '../../messaging/task-bus.js';
-import type { IncarnationId, TaskId, VmId, VmUuid } from '../../protocol/ids.js';
-import { PROTOCOL_VERSION, type DesiredPower, type VmHardware } from '../../protocol/task.js';
+import type { IncarnationId, TaskId, VmId, VmUuid, VolumeUuid } from '../../protocol/ids.js';
+import { PROTOCOL_VERSION, type DesiredPower, type VmHardware, type VmSpec } from '../../protocol/task.js';
+import type { VolumeSpec } from '../../protocol/volume.js';
 import { PreparedStatement } from '../database/prepared-statement.js';
 import { TASK_PUBLISHER } from './task-publisher.token.js';
 import { crashPoint } from '../../crash-points.js';
@@ -37,6 +38,8 @@ interface LeasedTask {
   readonly desired_power: DesiredPower;
   readonly hardware: VmHardware;
   readonly has_disk: boolean;
+  /** Those of its volumes whose file is there. */
+  readonly made_volumes: readonly VolumeUuid[] | null;
 }
 
 const LEASE = new PreparedStatement<LeasedTask>(
@@ -51,7 +54,10 @@ const LEASE = new PreparedStatement<LeasedTask>(
   )
   SELECT t.id, n.name AS node_name, vm.id AS vm_id, vm.uuid AS vm_uuid, t.incarnation_id, vm.generation, vm.name,
          CASE WHEN i.ended_at IS NULL THEN vm.desired_power ELSE 'absent' END AS desired_power, vm.hardware,
-         vm.has_run AND i.ended_at IS NULL AS has_disk
+         vm.has_run AND i.ended_at IS NULL AS has_disk,
+         CASE WHEN vm.hardware ?| ARRAY['volumes', 'rootVolume'] THEN
+           ARRAY(SELECT v.uuid FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
+                  WHERE a.virtual_machine_id = vm.id AND a.status <> 'DETACHED' AND v.prepared_at IS NOT NULL) END AS made_volumes
     FROM leased t
     JOIN incarnation i ON i.id = t.incarnation_id
     JOIN compute_node n ON n.id = t.compute_node_id
@@ -152,7 +158,7 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
         vmUuid: task.vm_uuid,
         incarnationId: task.incarnation_id,
         generation: task.generation,
-        spec: { ...task.hardware, name: task.name, power: task.desired_power, ...(task.has_disk && { hasDisk: true as const }) },
+        spec: specOf(task),
       });
       if (outcome === 'confirmed') return undefined;
       // Somebody deleted the queue: make it again, the next round will find it.
@@ -172,4 +178,17 @@ export class TaskRelay implements OnModuleInit, OnModuleDestroy {
     if (this.failing) this.logger.log('The outbox is moving again.');
     this.failing = false;
   }
+}
+
+/** What is known to be on the node already is said to be: the worker never makes it a second time. */
+function specOf({ hardware, name, desired_power, has_disk, made_volumes }: LeasedTask): VmSpec {
+  const told = (volume: VolumeSpec): VolumeSpec => (made_volumes?.includes(volume.uuid) ? { ...volume, isMade: true } : volume);
+  return {
+    ...hardware,
+    ...(hardware.rootVolume && { rootVolume: told(hardware.rootVolume) }),
+    ...(hardware.volumes && { volumes: hardware.volumes.map(told) }),
+    name,
+    power: desired_power,
+    ...(has_disk && { hasDisk: true }),
+  };
 }

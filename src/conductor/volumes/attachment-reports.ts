@@ -1,8 +1,8 @@
 /**
  * What reports mean for attachments: ATTACHED when the worker has seen the volume in the domain, DETACHED when it has
  * seen the domain without it, each in the generation that carries the wish or a later one; and DETACHED when the
- * incarnation has ended. In the transaction of the report, which has the VM's row locked. A volume that a VM has booted
- * from is made of its image by that.
+ * incarnation has ended. In the transaction of the report, which has the VM's row locked. By being ATTACHED a volume's
+ * file is known to be there, whether it began empty or was made of its image.
  *
  * A report that does not speak of volumes, as those of a worker from before there were any, changes nothing here.
  */
@@ -34,7 +34,7 @@ const SETTLE = `
     RETURNING a.virtual_machine_id, a.volume_id, a.status, v.name
   ), prepared AS (
     UPDATE volume v SET prepared_at = now(), fault = NULL
-      FROM settled s WHERE v.id = s.volume_id AND s.status = 'ATTACHED' AND v.image_id IS NOT NULL AND v.prepared_at IS NULL
+      FROM settled s WHERE v.id = s.volume_id AND s.status = 'ATTACHED' AND v.prepared_at IS NULL
   ), noted AS (
   INSERT INTO event (organization_id, virtual_machine_id, reason, object, message)
   SELECT vm.organization_id, vm.id,

@@ -62,7 +62,7 @@ export class Volume {
   @ForeignKey(() => Image)
   imageId: number | null;
 
-  /** When its node had made it of its image. */
+  /** When its file was first known to be on its node: made of its image, or with a VM. From then on it is never made again. */
   @Column('timestamptz', { nullable: true })
   preparedAt: Date | null;
 

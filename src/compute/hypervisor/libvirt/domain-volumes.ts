@@ -35,9 +35,10 @@ export class DomainVolumes {
   async set(vm: VmUuid, running: boolean, volumes: readonly VolumeSpec[], root?: VolumeSpec): Promise<void> {
     const all = root ? [root, ...volumes] : volumes;
     const live = running ? await this.volumesOf(vm, 'live') : [];
-    for (const { uuid, sizeGib } of all) {
+    for (const volume of all) {
+      const { uuid, sizeGib } = volume;
       const file = this.data.volumeFile(uuid);
-      await ensureVolumeFile(file, sizeGib);
+      await ensureVolumeFile(file, volume);
       const disk = live.find((present) => present.file === file);
       if (disk === undefined) await growVolumeFile(file, sizeGib);
       else if (await isSmaller(file, sizeGib)) await this.connection.call('resizeDisk', vm, disk.target, sizeGib * GIB);

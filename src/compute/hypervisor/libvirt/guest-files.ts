@@ -40,8 +40,8 @@ export class GuestFiles {
     };
   }
 
-  prepareVolume({ uuid, sizeGib, image }: VolumePreparation): Promise<void> {
-    return ensureVolumeFile(this.data.volumeFile(uuid), sizeGib, () => this.baseOf(image, sizeGib));
+  prepareVolume(volume: VolumePreparation): Promise<void> {
+    return ensureVolumeFile(this.data.volumeFile(volume.uuid), volume, () => this.baseOf(volume.image, volume.sizeGib));
   }
 
   private async rootDisk(own: InstanceFiles, { image, diskGib, rootVolume }: VmSpec): Promise<RootDisk> {
