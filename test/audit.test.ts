@@ -119,6 +119,10 @@ const OWN: Readonly<Record<string, Preparation>> = {
     const { git_repo_id, commit } = await lab.call('POST', '/gitops/apply', { name: lab.name(), files: {} });
     return { path: `/gitops/git-repo/${git_repo_id}/rollback`, body: { commit } };
   },
+  'PUT /v1/core/environments/{}/quota': async (lab) => ({
+    path: `/core/environments/${(await lab.environment()).id}/quota`,
+    body: { vms: 3 },
+  }),
   'PUT /v1/core/volumes/{}': async (lab) => {
     const { name } = await lab.environment();
     return { path: `/core/volumes/${(await lab.volume()).id}`, body: { environment_name: name } };

@@ -110,10 +110,11 @@ export const COMMANDS = {
   },
   'admin quota': {
     words: 'admin quota',
-    summary: 'Show how much an organization has and may have, after setting what is given.',
+    summary: 'Show how much an organization, or one of its environments, has and may have, after setting what is given.',
     roles: conductor,
     flags: {
       organization: { type: 'string', value: 'NAME', help: 'Which one.' },
+      environment: { type: 'string', value: 'NAME', help: 'This one of its environments, within what the organization may have.' },
       vms: { type: 'string', value: 'N|unlimited', help: 'Virtual machines.' },
       vcpus: { type: 'string', value: 'N|unlimited', help: 'Virtual CPUs.' },
       'memory-mib': { type: 'string', value: 'N|unlimited', help: 'Memory in MiB.' },

@@ -1,4 +1,5 @@
 import { QUOTA_KINDS } from '../../conductor/quotas/quota-refusal.js';
+import { setEnvironmentQuotaByName } from '../../conductor/quotas/environment-quotas.js';
 import { setQuota } from '../../conductor/quotas/set-quota.js';
 import type { Flags } from '../../config/load.js';
 import { integerFlag, UsageError } from '../command-line.js';
@@ -9,7 +10,7 @@ import { print, withDatabase } from './database.js';
 const LARGEST = 2 ** 31 - 1;
 
 export const run: Run = async (invocation) => {
-  const { organization } = invocation.flags;
+  const { organization, environment } = invocation.flags;
   if (typeof organization !== 'string') throw new UsageError('Say which --organization.');
   const limits = {
     vms: limit(invocation.flags, 'vms'),
@@ -23,8 +24,17 @@ export const run: Run = async (invocation) => {
     snapshots: limit(invocation.flags, 'snapshots'),
     snapshot_gib: limit(invocation.flags, 'snapshot-gib'),
   };
-  const quota = await withDatabase(invocation, (dataSource) => setQuota(dataSource, organization, limits));
-  if (quota === undefined) throw new UsageError(`There is no organization '${organization}'.`);
+  const quota = await withDatabase(invocation, (dataSource) =>
+    typeof environment === 'string'
+      ? setEnvironmentQuotaByName(dataSource, organization, environment, limits)
+      : setQuota(dataSource, organization, limits),
+  );
+  if (quota === undefined)
+    throw new UsageError(
+      typeof environment === 'string'
+        ? `There is no environment '${environment}' in an organization '${organization}'.`
+        : `There is no organization '${organization}'.`,
+    );
   const rows = quota.map(({ kind, used, max }) => [QUOTA_KINDS[kind], String(used), max === null ? 'unlimited' : String(max)]);
   print(formatTable(['WHAT', 'USED', 'AT MOST'], rows));
 };

@@ -78,6 +78,8 @@ export const ENDPOINTS: readonly Row[] = [
   ['GET', '/v1/core/environments/name-availability/{}', 'environment:read'],
   ['GET', '/v1/core/environments/{}', 'environment:read'],
   ['GET', '/v1/core/environments/{}/vm-quota', 'environment:read'],
+  ['GET', '/v1/core/environments/{}/quota', 'environment:read'],
+  ['PUT', '/v1/core/environments/{}/quota', 'environment:set-quota'],
   ['PUT', '/v1/core/environments/{}', 'environment:update'],
   ['DELETE', '/v1/core/environments/{}', 'environment:delete'],
 

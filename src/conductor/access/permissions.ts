@@ -15,6 +15,7 @@ export const PERMISSIONS = {
   'environment:create': 11,
   'environment:update': 12,
   'environment:delete': 13,
+  'environment:set-quota': 14,
   'keypair:read': 20,
   'keypair:create': 21,
   'keypair:update': 22,

@@ -2,7 +2,8 @@
  * What must always be true, each with a query that finds where it is not. `fsck` asks them all in one snapshot of the
  * database, so that work under way is never mistaken for damage.
  */
-import { QUOTA_KINDS } from '../quotas/quota-refusal.js';
+import { ENVIRONMENT_SUMS } from '../quotas/environment-quotas.js';
+import { QUOTA_KIND_NAMES } from '../quotas/quota-refusal.js';
 import { NETWORK_INVARIANTS } from './network-invariants.js';
 import { SNAPSHOT_INVARIANTS } from './snapshot-invariants.js';
 import { OVERDUE } from './unfinished-states.js';
@@ -65,7 +66,6 @@ const QUOTA_SUMS = `
    GROUP BY o.id`;
 
 /** What a quota counts and what there is, by the names of its kinds. */
-const QUOTA_KIND_NAMES = Object.keys(QUOTA_KINDS);
 const QUOTA_COUNTED = QUOTA_KIND_NAMES.map((kind) => `q.${kind}_used`).join(', ');
 const QUOTA_THERE = QUOTA_KIND_NAMES.map((kind) => `s.${kind}`).join(', ');
 
@@ -131,6 +131,20 @@ export const INVARIANTS: readonly Invariant[] = [
       UPDATE organization_quota q SET ${QUOTA_KIND_NAMES.map((kind) => `${kind}_used = s.${kind}`).join(', ')}
         FROM (${QUOTA_SUMS}) s
        WHERE s.organization_id = q.organization_id AND (${QUOTA_COUNTED}) <> (${QUOTA_THERE})`,
+  },
+  {
+    name: 'environment-quota-usage-adds-up',
+    advice: 'What an environment with limits counts as used differs from what is in it. --repair counts anew.',
+    violations: `
+      SELECT format('environment %s of %s', e.name, o.name) AS subject,
+             format('of (${QUOTA_KIND_NAMES.join(', ')}) counts %s; there are %s', (${QUOTA_COUNTED}), (${QUOTA_THERE})) AS detail
+        FROM environment_quota q JOIN (${ENVIRONMENT_SUMS}) s USING (environment_id)
+        JOIN environment e ON e.id = q.environment_id JOIN organization o ON o.id = e.organization_id
+       WHERE (${QUOTA_COUNTED}) <> (${QUOTA_THERE})`,
+    repair: `
+      UPDATE environment_quota q SET ${QUOTA_KIND_NAMES.map((kind) => `${kind}_used = s.${kind}`).join(', ')}
+        FROM (${ENVIRONMENT_SUMS}) s
+       WHERE s.environment_id = q.environment_id AND (${QUOTA_COUNTED}) <> (${QUOTA_THERE})`,
   },
   {
     name: 'organization-has-an-owner',

@@ -33,6 +33,7 @@ import { Membership } from '../identity/membership.entity.js';
 import { Organization } from '../identity/organization.entity.js';
 import { UserAccount } from '../identity/user-account.entity.js';
 import { Keypair } from '../keypairs/keypair.entity.js';
+import { EnvironmentQuota } from '../quotas/environment-quota.entity.js';
 import { OrganizationQuota } from '../quotas/organization-quota.entity.js';
 import { SecurityRule } from '../security-rules/security-rule.entity.js';
 import { Profile } from '../profiles/profile.entity.js';
@@ -61,6 +62,7 @@ export const ENTITIES = [
   Flavor,
   Image,
   Environment,
+  EnvironmentQuota,
   Keypair,
   ComputeNode,
   ComputeNodeGpu,

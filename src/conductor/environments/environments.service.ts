@@ -120,6 +120,7 @@ export class EnvironmentsService {
             `volumes: ${contents.volumes}, firewalls: ${contents.firewalls}, keypairs: ${contents.keypairs}, snapshots: ${contents.snapshots}. Delete them first.`,
         );
       await transaction.query('UPDATE environment SET deleted_at = now() WHERE id = $1', [id]);
+      await transaction.query('DELETE FROM environment_quota WHERE environment_id = $1', [id]);
     });
   }
 

@@ -1,11 +1,18 @@
 import { ApiProperty } from '@nestjs/swagger';
+import { Envelope } from '../http/envelope.js';
+import type { QuotaKind } from './quota-refusal.js';
+import type { QuotaLine } from './set-quota.js';
 
 /** Without the usual envelope, as Infrahub has it. */
 export class VmQuota {
-  @ApiProperty({ type: 'integer', nullable: true, description: 'Of the whole organization. Null: without limit.' })
+  @ApiProperty({
+    type: 'integer',
+    nullable: true,
+    description: 'Of the environment or of its whole organization, whichever leaves less. Null: without limit.',
+  })
   max_vms: number | null;
 
-  @ApiProperty({ type: 'integer', description: 'Of the whole organization: those that hold a place on a node.' })
+  @ApiProperty({ type: 'integer', description: 'Those that hold a place on a node, of what the limit is of.' })
   current_vms: number;
 
   @ApiProperty({ type: 'integer', nullable: true, description: 'Null: without limit.' })
@@ -35,4 +42,55 @@ export class VmQuota {
 function percentage(max: number | null, used: number): number {
   if (max === null) return 0;
   return max === 0 ? 100 : Math.round((used / max) * 10_000) / 100;
+}
+
+export class QuotaAmount {
+  @ApiProperty({ type: 'integer', nullable: true, description: 'Null: without a limit of its own.' })
+  max: number | null;
+
+  @ApiProperty({ type: 'integer' })
+  used: number;
+}
+
+/** Beside these, the limits of the organization hold. */
+export class EnvironmentQuotaFields implements Record<QuotaKind, QuotaAmount> {
+  @ApiProperty()
+  vms: QuotaAmount;
+
+  @ApiProperty()
+  vcpus: QuotaAmount;
+
+  @ApiProperty()
+  memory_mib: QuotaAmount;
+
+  @ApiProperty()
+  disk_gib: QuotaAmount;
+
+  @ApiProperty()
+  gpus: QuotaAmount;
+
+  @ApiProperty()
+  volumes: QuotaAmount;
+
+  @ApiProperty()
+  volume_gib: QuotaAmount;
+
+  @ApiProperty()
+  floating_ips: QuotaAmount;
+
+  @ApiProperty()
+  snapshots: QuotaAmount;
+
+  @ApiProperty()
+  snapshot_gib: QuotaAmount;
+}
+
+export class EnvironmentQuotaResponse extends Envelope {
+  @ApiProperty()
+  quota: EnvironmentQuotaFields;
+
+  constructor(message: string, lines: readonly QuotaLine[]) {
+    super(message);
+    this.quota = Object.fromEntries(lines.map(({ kind, max, used }) => [kind, { max, used }])) as Record<QuotaKind, QuotaAmount>;
+  }
 }

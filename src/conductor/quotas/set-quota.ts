@@ -1,6 +1,6 @@
 /** What the operator allows an organization. A limit below what is there takes nothing away; it only allows no more. */
 import type { DataSource } from 'typeorm';
-import { QUOTA_KINDS, type QuotaKind } from './quota-refusal.js';
+import { QUOTA_KIND_NAMES, type QuotaKind } from './quota-refusal.js';
 
 /** Null: without limit. What is not named stays. */
 export type Limits = Readonly<Partial<Record<QuotaKind, number | null>>>;
@@ -11,11 +11,9 @@ export interface QuotaLine {
   readonly max: number | null;
 }
 
-const KINDS = Object.keys(QUOTA_KINDS) as QuotaKind[];
-
 /** @returns the quota as it is then; undefined when there is no such organization. */
 export async function setQuota(dataSource: DataSource, organization: string, limits: Limits): Promise<QuotaLine[] | undefined> {
-  const named = KINDS.filter((kind) => limits[kind] !== undefined);
+  const named = QUOTA_KIND_NAMES.filter((kind) => limits[kind] !== undefined);
   // The column's own name comes first: without a limit to set it is only read.
   const changes = ['organization_id = q.organization_id', ...named.map((kind, index) => `${kind}_max = $${index + 2}`)];
   const [row] = await dataSource.query<Record<string, number | null>[]>(
@@ -25,5 +23,5 @@ export async function setQuota(dataSource: DataSource, organization: string, lim
      SELECT * FROM changed`,
     [organization, ...named.map((kind) => limits[kind])],
   );
-  return row && KINDS.map((kind) => ({ kind, used: row[`${kind}_used`]!, max: row[`${kind}_max`]! }));
+  return row && QUOTA_KIND_NAMES.map((kind) => ({ kind, used: row[`${kind}_used`]!, max: row[`${kind}_max`]! }));
 }

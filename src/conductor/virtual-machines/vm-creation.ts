@@ -109,9 +109,9 @@ export class VmCreation {
   async explain(principal: Principal, payload: CreateInstancesPayload): Promise<string> {
     const resolved = await this.requests.resolve(principal.organizationId, payload);
     const { explanation } = await this.place(resolved, true);
-    const { flavor, names } = resolved;
+    const { environment, flavor, names } = resolved;
     const root = rootOf(payload, resolved);
-    await this.quotas.requireRoom(principal.organizationId, {
+    await this.quotas.requireRoom(principal.organizationId, environment, {
       vms: names.length,
       vcpus: names.length * flavor.cpu,
       memory_mib: names.length * flavor.ram_mib,

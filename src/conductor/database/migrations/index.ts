@@ -22,6 +22,7 @@ import { Drift1764670000000 } from './1764670000000-drift.js';
 import { Gitops1764700000000 } from './1764700000000-gitops.js';
 import { SnapshotQuotas1764700000001 } from './1764700000001-snapshot-quotas.js';
 import { GitopsClaimsAndCommitStatuses1764710000000 } from './1764710000000-gitops-claims-and-commit-statuses.js';
+import { EnvironmentQuotas1764720000000 } from './1764720000000-environment-quotas.js';
 import { MadeVolumes1764730000000 } from './1764730000000-made-volumes.js';
 
 export const MIGRATIONS = [
@@ -48,5 +49,6 @@ export const MIGRATIONS = [
   Gitops1764700000000,
   SnapshotQuotas1764700000001,
   GitopsClaimsAndCommitStatuses1764710000000,
+  EnvironmentQuotas1764720000000,
   MadeVolumes1764730000000,
 ];
