@@ -21,7 +21,8 @@ import { crashPoint } from '../../crash-points.js';
 
 type Step = (visit: Visit) => Promise<'next' | 'ended'>;
 
-const ROADS: Readonly<Record<DesiredPower, readonly Step[]>> = {
+/** Exported for the test that walks every step of it. */
+export const ROADS: Readonly<Record<DesiredPower, readonly Step[]>> = {
   running: [look, restore, stopOutgrown, updateRunning, prepare, start, takeSnapshot, reportRunning],
   stopped: [look, prepareUnlessThere, stop, renewOutgrown, changeNetwork, setVolumes, takeSnapshot, reportStopped],
   hibernated: [look, changeNetwork, hibernate, reportHibernated],
@@ -204,7 +205,10 @@ function reportAbsent(visit: Visit): Promise<'ended'> {
 }
 
 async function conclude(visit: Visit, seen: Pick<ReportDraft, 'observed' | 'volumes' | 'snapshot' | 'reason' | 'cause'>): Promise<'ended'> {
-  await heed(visit, await visit.report({ ...about(visit.task), ...seen }));
+  const verdict = await visit.report({ ...about(visit.task), ...seen });
+  await heed(visit, verdict);
+  // From here on its owner has it, with its disk: what fails later is never undone.
+  if (verdict === 'accepted') visit.known.madeUnstarted = undefined;
   return 'ended';
 }
 

@@ -207,6 +207,15 @@ describe('a compute worker at its tasks', () => {
     expect(await hypervisor.state(task)).toBe('stopped');
   });
 
+  it('never removes the disk of a VM that it has told to be off, though it does not start', async () => {
+    const task = exampleTask();
+    await carryOut({ ...task, spec: { ...task.spec, power: 'stopped' } });
+    hypervisor.misbehaviours = { start: { kind: 'failing' } };
+    await carryOut(next(task, 'running'));
+    expect(sink.observed).toEqual(['building', 'stopped', 'building', 'failed']);
+    expect(await hypervisor.state(task)).toBe('stopped');
+  });
+
   it('takes a domain that it finds after a restart for one with data, and does not undo it', async () => {
     const task = exampleTask();
     await carryOut({ ...task, spec: { ...task.spec, power: 'stopped' } });
