@@ -7,15 +7,18 @@ import type { CloudNode } from './support/cloud-node.js';
 import { eventually } from './support/eventually.js';
 import { WebhookReceiver } from './fixtures/webhook-receiver.js';
 import { mismatches } from './support/infrahub-model.js';
+import { SnapshotClient } from './support/snapshot-client.js';
 import { VmClient } from './support/vm-client.js';
 
 let cloud: Cloud;
 let vms: VmClient;
+let snapshots: SnapshotClient;
 let node: CloudNode;
 
 beforeAll(async () => {
   cloud = await startCloud({ settings: { BATON_EGRESS_ALLOW: '127.0.0.0/8' }, floatingIps: ['198.51.100.7'] });
   vms = new VmClient(cloud);
+  snapshots = new SnapshotClient(cloud);
   node = cloud.nodes[0]!;
 }, 60_000);
 
@@ -29,30 +32,6 @@ afterAll(async () => {
 });
 
 const asOther = (): Record<string, string> => ({ api_key: cloud.other.key });
-
-const send = (method: string, path: string, body?: object, headers?: Record<string, string>): Promise<Answer> =>
-  cloud.request(method, `/v1/core/${path}`, body, headers);
-
-const ask = (vm: { id: number }, name: string, change: object = {}): Promise<Answer> =>
-  send('POST', `virtual-machines/${vm.id}/snapshots`, { name, description: 'of a test', ...change });
-
-const shown = async (id: number): Promise<Json> => (await send('GET', `snapshots/${id}`)).body.snapshot;
-
-const reaches = (id: number, status: string): Promise<Json> =>
-  eventually(async () => {
-    const snapshot = await shown(id);
-    expect(snapshot?.status).toBe(status);
-    return snapshot;
-  });
-
-const gone = (id: number): Promise<void> =>
-  eventually(async () => expect((await send('GET', `snapshots/${id}`)).status).toBe(404));
-
-async function taken(vm: { id: number }, name: string, change: object = {}): Promise<Json> {
-  const { status, body } = await ask(vm, name, change);
-  expect({ status, message: body.message }).toEqual({ status: 201, message: 'Creating snapshot' });
-  return reaches(body.snapshot.id, 'SUCCESS');
-}
 
 const stopped = async (change: object): Promise<Json> => {
   const { id } = await vms.active(change);
@@ -72,12 +51,12 @@ const refusal = ({ status, body }: Answer) => ({ status, reason: body.error_reas
 describe('a snapshot', () => {
   it('is taken of a VM that runs, and looks as the clients of Infrahub expect', async () => {
     const vm = await vms.active({ name: 'model' });
-    const { status, body } = await ask(vm, 'first', { labels: ['nightly', 'kept'] });
+    const { status, body } = await snapshots.ask(vm, 'first', { labels: ['nightly', 'kept'] });
     expect(status).toBe(201);
     expect(mismatches('CreateSnapshotResponse', body)).toEqual([]);
     expect(body.snapshot).toMatchObject({ name: 'first', status: 'CREATING', vm_id: vm.id, is_image: false, labels: ['nightly', 'kept'] });
-    const snapshot = await reaches(body.snapshot.id, 'SUCCESS');
-    const one = await send('GET', `snapshots/${snapshot.id}`);
+    const snapshot = await snapshots.reaches(body.snapshot.id, 'SUCCESS');
+    const one = await snapshots.send('GET', `snapshots/${snapshot.id}`);
     expect(mismatches('SnapshotRetrieve', one.body, ['custom_image', 'volume_id', 'volume_name'])).toEqual([]);
     expect(one.body.snapshot).toMatchObject({
       labels: 'nightly,kept',
@@ -89,7 +68,7 @@ describe('a snapshot', () => {
       vm_keypair: 'demo',
       region: 'default-1',
     });
-    const list = await send('GET', 'snapshots');
+    const list = await snapshots.send('GET', 'snapshots');
     expect(mismatches('Snapshots', list.body, ['page', 'page_size'])).toEqual([]);
     expect(await vms.reaches(vm.id, 'ACTIVE')).toMatchObject({ is_snapshotting: false });
     expect(await node.hypervisor.snapshots()).toHaveLength(1);
@@ -97,31 +76,31 @@ describe('a snapshot', () => {
 
   it('is taken of a VM that is off, which stays off', async () => {
     const vm = await stopped({ name: 'off' });
-    await taken(vm, 'of-off');
+    await snapshots.taken(vm, 'of-off');
     expect((await vms.get(`/${vm.id}`)).body.instance.status).toBe('SHUTOFF');
   });
 
   it('is found by part of its name, by its id, and by page', async () => {
     const vm = await vms.active({ name: 'searched' });
-    const needle = await taken(vm, 'needle-1');
-    await taken(vm, 'needle-2');
+    const needle = await snapshots.taken(vm, 'needle-1');
+    await snapshots.taken(vm, 'needle-2');
     const names = async (query: string): Promise<string[]> =>
-      (await send('GET', `snapshots?${query}`)).body.snapshots.map(({ name }: { name: string }) => name);
+      (await snapshots.send('GET', `snapshots?${query}`)).body.snapshots.map(({ name }: { name: string }) => name);
     expect(await names('search=NEEDLE')).toEqual(['needle-1', 'needle-2']);
     expect(await names(`search=${needle.id}`)).toContain('needle-1');
     expect(await names('search=needle&page=2&pageSize=1')).toEqual(['needle-2']);
-    expect((await send('GET', 'snapshots?search=needle&page=1&pageSize=1')).body).toMatchObject({ count: 2, page: 1, page_size: 1 });
+    expect((await snapshots.send('GET', 'snapshots?search=needle&page=1&pageSize=1')).body).toMatchObject({ count: 2, page: 1, page_size: 1 });
   });
 
   it('has a name of its own in the organization, which is free again when it is deleted', async () => {
     const vm = await vms.active({ name: 'named' });
-    const { id } = await taken(vm, 'only-one');
-    expect(refusal(await ask(vm, 'only-one'))).toEqual({ status: 409, reason: 'already_exist' });
+    const { id } = await snapshots.taken(vm, 'only-one');
+    expect(refusal(await snapshots.ask(vm, 'only-one'))).toEqual({ status: 409, reason: 'already_exist' });
     expect((await vms.get(`/${vm.id}`)).body.instance.is_snapshotting).toBe(false);
-    expect((await send('GET', 'snapshots/name-availability/only-one')).body).toMatchObject({ name: 'only-one', available: false });
-    await send('DELETE', `snapshots/${id}`);
-    expect((await send('GET', 'snapshots/name-availability/only-one')).body).toMatchObject({ available: true });
-    await taken(vm, 'only-one');
+    expect((await snapshots.send('GET', 'snapshots/name-availability/only-one')).body).toMatchObject({ name: 'only-one', available: false });
+    await snapshots.send('DELETE', `snapshots/${id}`);
+    expect((await snapshots.send('GET', 'snapshots/name-availability/only-one')).body).toMatchObject({ available: true });
+    await snapshots.taken(vm, 'only-one');
   });
 
   it.each([
@@ -132,7 +111,7 @@ describe('a snapshot', () => {
     ['a comma in a label', { labels: ['a,b'] }, 'neither slash nor comma'],
     ['a field too many', { compute_node_id: 1 }, 'compute_node_id is not a known field'],
   ])('is refused with %s', async (_what, change, words) => {
-    const { status, body } = await send('POST', 'virtual-machines/1/snapshots', { name: 'n', description: 'd', ...change });
+    const { status, body } = await snapshots.send('POST', 'virtual-machines/1/snapshots', { name: 'n', description: 'd', ...change });
     expect(status).toBe(400);
     expect(body.message).toContain(words);
   });
@@ -141,15 +120,15 @@ describe('a snapshot', () => {
     const vm = await vms.active({ name: 'sleeper' });
     await vms.get(`/${vm.id}/hibernate`);
     await vms.reaches(vm.id, 'HIBERNATED');
-    const answer = await ask(vm, 'of-sleeper');
+    const answer = await snapshots.ask(vm, 'of-sleeper');
     expect(answer.status).toBe(400);
     expect(answer.body.message).toContain('ACTIVE or SHUTOFF');
   });
 
   it("is nobody else's: not to take, see, restore, name or delete", async () => {
     const vm = await vms.active({ name: 'private' });
-    const { id } = await taken(vm, 'private-1');
-    const missing = (await send('GET', 'snapshots/999999')).body.message;
+    const { id } = await snapshots.taken(vm, 'private-1');
+    const missing = (await snapshots.send('GET', 'snapshots/999999')).body.message;
     for (const [method, path, body] of [
       ['POST', `virtual-machines/${vm.id}/snapshots`, { name: 'theirs', description: '' }],
       ['GET', `snapshots/${id}`],
@@ -158,28 +137,28 @@ describe('a snapshot', () => {
       ['POST', `snapshots/${id}/image`, { name: 'theirs' }],
       ['DELETE', `snapshots/${id}`],
     ] as const) {
-      const answer = await send(method, path, body, asOther());
+      const answer = await snapshots.send(method, path, body, asOther());
       expect({ path, status: answer.status }).toEqual({ path, status: 404 });
       if (path.startsWith('snapshots')) expect(answer.body.message).toBe(missing);
     }
-    expect((await send('GET', 'snapshots', undefined, asOther())).body).toMatchObject({ count: 0, snapshots: [] });
-    expect((await send('GET', 'snapshots/name-availability/private-1', undefined, asOther())).body.available).toBe(true);
-    await reaches(id, 'SUCCESS');
+    expect((await snapshots.send('GET', 'snapshots', undefined, asOther())).body).toMatchObject({ count: 0, snapshots: [] });
+    expect((await snapshots.send('GET', 'snapshots/name-availability/private-1', undefined, asOther())).body.available).toBe(true);
+    await snapshots.reaches(id, 'SUCCESS');
   });
 
   it('claims on its node what the copy takes, and all of the disk until that is known', async () => {
     const vm = await vms.active({ name: 'measured', flavor_name: 'small-1' });
     node.hypervisor.misbehaviours = { takeSnapshot: { kind: 'hanging' } };
-    const { body } = await ask(vm, 'measured-1');
+    const { body } = await snapshots.ask(vm, 'measured-1');
     const disk = vm.flavor.disk as number;
     expect(await claimOf(body.snapshot.id)).toBe(disk);
     node.hypervisor.misbehaviours = {};
     await node.stop();
     await node.start();
-    await reaches(body.snapshot.id, 'SUCCESS');
+    await snapshots.reaches(body.snapshot.id, 'SUCCESS');
     expect(await claimOf(body.snapshot.id)).toBe(1);
-    await send('DELETE', `snapshots/${body.snapshot.id}`);
-    await gone(body.snapshot.id);
+    await snapshots.send('DELETE', `snapshots/${body.snapshot.id}`);
+    await snapshots.gone(body.snapshot.id);
     expect(await claimOf(body.snapshot.id)).toBe(0);
   }, 60_000);
 
@@ -188,35 +167,35 @@ describe('a snapshot', () => {
     const used = async (kind: string) => (await limit({}))!.find((line) => line.kind === kind)!.used;
     const vm = await vms.active({ name: 'counted', labels: ['counted'] });
     const [count, gib] = [await used('snapshots'), await used('snapshot_gib')];
-    const { id } = await taken(vm, 'counted-1');
+    const { id } = await snapshots.taken(vm, 'counted-1');
     expect(await used('snapshots')).toBe(count + 1);
     expect(await used('snapshot_gib')).toBe(gib + 1);
 
     await limit({ snapshots: count + 1 });
-    const one = await ask(vm, 'counted-2');
+    const one = await snapshots.ask(vm, 'counted-2');
     expect(refusal(one)).toEqual({ status: 403, reason: 'quota_exceeded' });
     expect(one.body.message).toContain(`of ${count + 1} snapshots, ${count + 1} are used and 1 more were asked for`);
-    const { body: labelled } = await send('POST', 'virtual-machines/demo/labels/counted/snapshots', { name: 'counted-3', description: '' });
+    const { body: labelled } = await snapshots.send('POST', 'virtual-machines/demo/labels/counted/snapshots', { name: 'counted-3', description: '' });
     expect(labelled.instances).toMatchObject([{ accepted: false, message: one.body.message }]);
-    expect((await shown(id)).status).toBe('SUCCESS');
+    expect((await snapshots.shown(id)).status).toBe('SUCCESS');
     expect((await vms.get(`/${vm.id}`)).body.instance.status).toBe('ACTIVE');
     await limit({ snapshots: null, snapshot_gib: gib + 1 });
-    expect(refusal(await ask(vm, 'counted-4'))).toEqual({ status: 403, reason: 'quota_exceeded' });
+    expect(refusal(await snapshots.ask(vm, 'counted-4'))).toEqual({ status: 403, reason: 'quota_exceeded' });
 
-    await send('DELETE', `snapshots/${id}`);
-    await gone(id);
+    await snapshots.send('DELETE', `snapshots/${id}`);
+    await snapshots.gone(id);
     expect(await used('snapshots')).toBe(count);
-    await taken(vm, 'counted-5');
+    await snapshots.taken(vm, 'counted-5');
     await limit({ snapshot_gib: null });
   }, 30_000);
 
   it('is refused where its node has no room for the copy', async () => {
     const vm = await vms.active({ name: 'cramped' });
     await cloud.database.query(`UPDATE compute_node SET disk_gib_total = disk_gib_used WHERE name = 'node-1'`);
-    const answer = await ask(vm, 'cramped-1');
+    const answer = await snapshots.ask(vm, 'cramped-1');
     await cloud.database.query(`UPDATE compute_node SET disk_gib_total = 2000 WHERE name = 'node-1'`);
     expect(refusal(answer)).toEqual({ status: 409, reason: 'no_capacity' });
-    expect((await send('GET', 'snapshots?search=cramped')).body.count).toBe(0);
+    expect((await snapshots.send('GET', 'snapshots?search=cramped')).body.count).toBe(0);
   });
 });
 
@@ -224,11 +203,11 @@ describe('while a snapshot is being taken', () => {
   it('nothing else may be asked of the VM, nor of the snapshot', async () => {
     const vm = await vms.active({ name: 'busy' });
     node.hypervisor.misbehaviours = { takeSnapshot: { kind: 'slow', ms: 3_000 } };
-    const { body } = await ask(vm, 'busy-1');
+    const { body } = await snapshots.ask(vm, 'busy-1');
     expect((await vms.get(`/${vm.id}`)).body.instance).toMatchObject({ status: 'ACTIVE', is_snapshotting: true, allowed_actions: [] });
-    const volume = (await send('POST', 'volumes', { name: 'busy-volume', environment_name: 'demo', size: 1, volume_type: 'Cloud-SSD' })).body.volume;
+    const volume = (await snapshots.send('POST', 'volumes', { name: 'busy-volume', environment_name: 'demo', size: 1, volume_type: 'Cloud-SSD' })).body.volume;
     const answers = await Promise.all([
-      ask(vm, 'busy-2'),
+      snapshots.ask(vm, 'busy-2'),
       vms.get(`/${vm.id}/stop`),
       vms.get(`/${vm.id}/hard-reboot`),
       vms.get(`/${vm.id}/hibernate`),
@@ -240,26 +219,26 @@ describe('while a snapshot is being taken', () => {
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 400));
     expect(answers[1]!.body.message).toContain('A snapshot of busy is being taken');
     const { id } = body.snapshot;
-    expect((await send('DELETE', `snapshots/${id}`)).status).toBe(400);
-    expect((await send('POST', `snapshots/${id}/restore`, { new_vm_name: 'too-early' })).status).toBe(400);
-    expect((await send('POST', `snapshots/${id}/image`, { name: 'too-early' })).status).toBe(400);
-    await reaches(id, 'SUCCESS');
+    expect((await snapshots.send('DELETE', `snapshots/${id}`)).status).toBe(400);
+    expect((await snapshots.send('POST', `snapshots/${id}/restore`, { new_vm_name: 'too-early' })).status).toBe(400);
+    expect((await snapshots.send('POST', `snapshots/${id}/image`, { name: 'too-early' })).status).toBe(400);
+    await snapshots.reaches(id, 'SUCCESS');
     expect((await vms.get(`/${vm.id}/stop`)).status).toBe(200);
-    await send('DELETE', `volumes/${volume.id}`);
+    await snapshots.send('DELETE', `volumes/${volume.id}`);
   });
 
   it('of two requests at once one is granted', async () => {
     const vm = await vms.active({ name: 'raced' });
     node.hypervisor.misbehaviours = { takeSnapshot: { kind: 'slow', ms: 1_000 } };
-    const answers = await Promise.all([1, 2, 3, 4].map((n) => ask(vm, `raced-${n}`)));
+    const answers = await Promise.all([1, 2, 3, 4].map((n) => snapshots.ask(vm, `raced-${n}`)));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 400, 400, 400]);
-    await reaches(answers.find(({ status }) => status === 201)!.body.snapshot.id, 'SUCCESS');
+    await snapshots.reaches(answers.find(({ status }) => status === 201)!.body.snapshot.id, 'SUCCESS');
   });
 
   it('a worker that dies in the middle leaves it to the next, and it is taken once', async () => {
     const vm = await vms.active({ name: 'survivor' });
     node.hypervisor.misbehaviours = { takeSnapshot: { kind: 'hanging' } };
-    const { body } = await ask(vm, 'survivor-1');
+    const { body } = await snapshots.ask(vm, 'survivor-1');
     await eventually(async () => {
       const [task] = await cloud.database.query(`SELECT state FROM task WHERE virtual_machine_id = $1 ORDER BY generation DESC LIMIT 1`, [vm.id]);
       expect(task.state).toBe('published');
@@ -267,25 +246,25 @@ describe('while a snapshot is being taken', () => {
     const before = (await node.hypervisor.snapshots()).length;
     await node.stop();
     await node.start();
-    await reaches(body.snapshot.id, 'SUCCESS');
+    await snapshots.reaches(body.snapshot.id, 'SUCCESS');
     expect(await node.hypervisor.snapshots()).toHaveLength(before + 1);
   }, 60_000);
 
   it('one that its node does not take in time is given up, and a copy that comes after all is removed', async () => {
     const vm = await vms.active({ name: 'late' });
     node.hypervisor.misbehaviours = { takeSnapshot: { kind: 'slow', ms: 9_000 } };
-    const { body } = await ask(vm, 'late-1');
+    const { body } = await snapshots.ask(vm, 'late-1');
     const { id } = body.snapshot;
     await cloud.database.query(`UPDATE snapshot SET deadline_at = now() WHERE id = $1`, [id]);
-    const { fault } = await reaches(id, 'ERROR');
+    const { fault } = await snapshots.reaches(id, 'ERROR');
     expect(fault).toContain('has not taken it within');
     expect((await vms.get(`/${vm.id}`)).body.instance).toMatchObject({ status: 'ACTIVE', is_snapshotting: false });
     const [{ uuid }] = await cloud.database.query('SELECT uuid FROM snapshot WHERE id = $1', [id]);
     await eventually(async () => expect(await node.hypervisor.snapshots()).toContain(uuid));
     await eventually(async () => expect(await node.hypervisor.snapshots()).not.toContain(uuid));
-    expect(await shown(id)).toMatchObject({ status: 'ERROR' });
-    expect((await send('DELETE', `snapshots/${id}`)).status).toBe(200);
-    await gone(id);
+    expect(await snapshots.shown(id)).toMatchObject({ status: 'ERROR' });
+    expect((await snapshots.send('DELETE', `snapshots/${id}`)).status).toBe(200);
+    await snapshots.gone(id);
   }, 60_000);
 });
 
@@ -294,216 +273,29 @@ describe('a snapshot that could not be taken', () => {
     const vm = await vms.active({ name: 'unlucky' });
     const before = await diskUsed();
     node.hypervisor.misbehaviours = { takeSnapshot: { kind: 'failing' } };
-    const { body } = await ask(vm, 'unlucky-1');
+    const { body } = await snapshots.ask(vm, 'unlucky-1');
     const { id } = body.snapshot;
-    expect((await reaches(id, 'ERROR')).fault).toContain('told to fail');
+    expect((await snapshots.reaches(id, 'ERROR')).fault).toContain('told to fail');
     expect((await vms.get(`/${vm.id}`)).body.instance).toMatchObject({ status: 'ACTIVE', is_snapshotting: false, fault: null });
     expect(await diskUsed()).toBe(before);
-    expect((await send('POST', `snapshots/${id}/restore`, { new_vm_name: 'of-nothing' })).status).toBe(400);
-    const { snapshot_events: events } = (await send('GET', `snapshots/${id}/events`)).body;
+    expect((await snapshots.send('POST', `snapshots/${id}/restore`, { new_vm_name: 'of-nothing' })).status).toBe(400);
+    const { snapshot_events: events } = (await snapshots.send('GET', `snapshots/${id}/events`)).body;
     expect(events.map(({ reason, type }: Json) => [reason, type])).toEqual([
       ['SnapshotCreateRequest', 'normal'],
       ['SnapshotCreateFailed', 'warning'],
     ]);
-    await send('DELETE', `snapshots/${id}`);
-    await gone(id);
-  });
-});
-
-describe('a snapshot that is restored', () => {
-  it('makes a VM like the one it was taken of, on the node that has the copy', async () => {
-    const vm = await vms.active({ name: 'pattern', flavor_name: 'small-1' });
-    const { id } = await taken(vm, 'pattern-1');
-    const second = await cloud.addNode('node-2');
-    for (let n = 1; n <= 6; n++) {
-      const { status, body } = await send('POST', `snapshots/${id}/restore`, { new_vm_name: `copy-${n}` });
-      expect(status).toBe(200);
-      expect(mismatches('Instance', body, ['floating_ip', 'contract_id', 'callback_url', 'fixed_ip', 'power_state', 'vm_state'])).toEqual([]);
-      expect(body.instances).toEqual([body.instance]);
-      const copy = await vms.reaches(body.instance.id, 'ACTIVE');
-      expect(copy).toMatchObject({ name: `copy-${n}`, image: { name: 'tiny' }, flavor: { name: 'small-1' }, keypair: { name: 'demo' } });
-    }
-    expect(await second.hypervisor.inventory()).toEqual([]);
-    const { snapshot_events: events } = (await send('GET', `snapshots/${id}/events`)).body;
-    expect(events[2]).toMatchObject({ reason: 'SnapshotRestoreRequest', object: 'pattern-1', snapshot_id: id });
-    await cloud.database.query(`UPDATE compute_node SET draining = true WHERE name = 'node-2'`);
-  }, 60_000);
-
-  it('goes through placement, quota and names like any other creation', async () => {
-    const vm = await vms.active({ name: 'ordinary' });
-    const { id } = await taken(vm, 'ordinary-1');
-    const restore = (name: string) => send('POST', `snapshots/${id}/restore`, { new_vm_name: name });
-    expect(refusal(await restore('ordinary'))).toEqual({ status: 409, reason: 'already_exist' });
-    await cloud.database.query(`UPDATE compute_node SET draining = true WHERE name = 'node-1'`);
-    const full = await restore('homeless');
-    await cloud.database.query(`UPDATE compute_node SET draining = false WHERE name = 'node-1'`);
-    expect(refusal(full)).toEqual({ status: 409, reason: 'no_capacity' });
-    expect(full.body.message).toContain('does not have the snapshot');
-    await cloud.database.query(`UPDATE organization_quota SET vms_max = vms_used WHERE organization_id = (SELECT id FROM organization WHERE name = 'demo')`);
-    const poor = await restore('one-too-many');
-    await cloud.database.query(`UPDATE organization_quota SET vms_max = NULL`);
-    expect(refusal(poor)).toEqual({ status: 403, reason: 'quota_exceeded' });
-  });
-
-  it('is restored once for one Idempotency-Key', async () => {
-    const vm = await vms.active({ name: 'idem' });
-    const { id } = await taken(vm, 'idem-1');
-    const restore = () => send('POST', `snapshots/${id}/restore`, { new_vm_name: 'idem-copy' }, { api_key: cloud.demo.key, 'idempotency-key': 'once' });
-    const answers = [await restore(), ...(await Promise.all([restore(), restore()]))];
-    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
-    expect(new Set(answers.map(({ body }) => body.instance.id)).size).toBe(1);
-    const { snapshot_events: events } = (await send('GET', `snapshots/${id}/events`)).body;
-    expect(events.filter(({ reason }: Json) => reason === 'SnapshotRestoreRequest')).toHaveLength(1);
-  });
-
-  it('answers a repeated request alike after the snapshot was deleted', async () => {
-    const vm = await vms.active({ name: 'repeated' });
-    const { id } = await taken(vm, 'repeated-1');
-    const restore = () => send('POST', `snapshots/${id}/restore`, { new_vm_name: 'repeated-copy' }, { api_key: cloud.demo.key, 'idempotency-key': 'repeated' });
-    const first = await restore();
-    await vms.reaches(first.body.instance.id, 'ACTIVE');
-    await send('DELETE', `snapshots/${id}`);
-    await gone(id);
-    const second = await restore();
-    expect(second.status).toBe(200);
-    expect(second.body.instance.id).toBe(first.body.instance.id);
-  });
-
-  it('outlives its VM, and restores with the keys that the VM had', async () => {
-    const { publicKey } = await import('./conformance/lab.js');
-    const keypair = (await send('POST', 'keypairs', { environment_name: 'demo', name: 'short', public_key: publicKey() })).body.keypair;
-    const vm = await vms.active({ name: 'mortal', key_name: 'short' });
-    const { id } = await taken(vm, 'mortal-1');
-    await vms.delete(`/${vm.id}`);
-    await vms.gone(vm.id);
-    await send('DELETE', `keypair/${keypair.id}`);
-    expect(await shown(id)).toMatchObject({ status: 'SUCCESS', vm_name: 'mortal', vm_status: 'DELETED' });
-    const { body } = await send('POST', `snapshots/${id}/restore`, { new_vm_name: 'reborn' });
-    expect((await vms.reaches(body.instance.id, 'ACTIVE')).key_names).toEqual(['short']);
-  });
-
-  it('refuses a contract, which Baton does not have', async () => {
-    const answer = await send('POST', 'snapshots/1/restore', { new_vm_name: 'bound', contract_id: 7 });
-    expect(answer.status).toBe(400);
-    expect(answer.body.message).toContain('contracts are not offered');
-  });
-});
-
-describe('a snapshot that is deleted', () => {
-  it('is gone when its node has removed the file, and its events stay', async () => {
-    const vm = await vms.active({ name: 'shed' });
-    const { id } = await taken(vm, 'shed-1');
-    const [{ uuid }] = await cloud.database.query('SELECT uuid FROM snapshot WHERE id = $1', [id]);
-    node.hypervisor.misbehaviours = { removeSnapshot: { kind: 'rejecting', times: 1 } };
-    expect((await send('DELETE', `snapshots/${id}`)).body).toMatchObject({ status: true });
-    expect((await send('DELETE', `snapshots/${id}`)).status).toBe(200);
-    await gone(id);
-    expect(await node.hypervisor.snapshots()).not.toContain(uuid);
-    const { snapshot_events: events } = (await send('GET', `snapshots/${id}/events`)).body;
-    expect(events.map(({ reason }: Json) => reason)).toEqual([
-      'SnapshotCreateRequest',
-      'SnapshotCreateSuccess',
-      'SnapshotDeleteRequest',
-      'SnapshotDeleteSuccess',
-    ]);
-  });
-
-  it('waits for a VM that is being made of it', async () => {
-    const vm = await vms.active({ name: 'donor' });
-    const { id } = await taken(vm, 'donor-1');
-    node.hypervisor.misbehaviours = { define: { kind: 'slow', ms: 2_000 } };
-    const { body } = await send('POST', `snapshots/${id}/restore`, { new_vm_name: 'recipient' });
-    expect(refusal(await send('DELETE', `snapshots/${id}`))).toEqual({ status: 409, reason: 'in_use' });
-    await vms.reaches(body.instance.id, 'ACTIVE');
-    expect((await send('DELETE', `snapshots/${id}`)).status).toBe(200);
-    await gone(id);
-    expect((await vms.get(`/${body.instance.id}/hard-reboot`)).status).toBe(200);
-    await vms.reaches(body.instance.id, 'ACTIVE');
-  });
-
-  it('is never at once deleted and restored', async () => {
-    const vm = await vms.active({ name: 'contended' });
-    for (let round = 1; round <= 5; round++) {
-      const { id } = await taken(vm, `contended-${round}`);
-      const [restored, deleted] = await Promise.all([
-        send('POST', `snapshots/${id}/restore`, { new_vm_name: `contended-copy-${round}` }),
-        send('DELETE', `snapshots/${id}`),
-      ]);
-      if (restored.status === 200) {
-        expect([409, 200]).toContain(deleted.status);
-        await vms.reaches(restored.body.instance.id, 'ACTIVE');
-      } else {
-        // Refused as it is going, or missing where its node was faster.
-        expect([400, 404]).toContain(restored.status);
-        expect(deleted.status).toBe(200);
-      }
-    }
-  }, 60_000);
-
-  it('keeps its environment from being deleted until then', async () => {
-    const { environment } = (await send('POST', 'environments', { name: 'studio', region: 'default-1' })).body;
-    const { publicKey } = await import('./conformance/lab.js');
-    const { keypair } = (await send('POST', 'keypairs', { environment_name: 'studio', name: 'k', public_key: publicKey() })).body;
-    const vm = await vms.active({ name: 'sitter', environment_name: 'studio', key_name: 'k' });
-    const { id } = await taken(vm, 'sitter-1');
-    await vms.delete(`/${vm.id}`);
-    await vms.gone(vm.id);
-    await send('DELETE', `keypair/${keypair.id}`);
-    const refused = await send('DELETE', `environments/${environment.id}`);
-    expect(refused.status).toBe(405);
-    expect(refused.body.message).toContain('snapshots: 1');
-    await send('DELETE', `snapshots/${id}`);
-    await gone(id);
-    expect((await send('DELETE', `environments/${environment.id}`)).status).toBe(200);
-  });
-});
-
-describe('an image of a snapshot', () => {
-  it("is a private image, by whose name VMs are made on the snapshot's node", async () => {
-    const vm = await vms.active({ name: 'muse', flavor_name: 'small-1' });
-    const { id } = await taken(vm, 'muse-1');
-    const { status, body } = await send('POST', `snapshots/${id}/image`, { name: 'golden', labels: ['v1'] });
-    expect(status).toBe(200);
-    expect(mismatches('CreateImage', body)).toEqual([]);
-    expect(body.image).toMatchObject({ id: body.id, name: 'golden', type: 'Snapshot', is_public: false, labels: [{ id: 1, label: 'v1' }] });
-    expect(await shown(id)).toMatchObject({ is_image: true, custom_image: 'golden' });
-    expect((await vms.active({ name: 'gilded', image_name: 'golden', flavor_name: 'small-1' })).image.name).toBe('golden');
-    const small = await vms.post({ name: 'too-small', image_name: 'golden', flavor_name: 'tiny-1' });
-    expect(small.status).toBe(400);
-    expect(small.body.message).toContain('needs a disk of at least 10 GB');
-    expect((await send('GET', `images/${body.id}`, undefined, asOther())).status).toBe(404);
-    expect((await new VmClient(cloud, cloud.other).post({ name: 'thief', image_name: 'golden' })).status).toBe(404);
-    expect(refusal(await send('POST', `snapshots/${id}/image`, { name: 'golden-2' }))).toEqual({ status: 409, reason: 'already_exist' });
-  });
-
-  it('has a name of its own among the images that its organization sees', async () => {
-    const vm = await vms.active({ name: 'copycat' });
-    const { id } = await taken(vm, 'copycat-1');
-    for (const name of ['golden', 'tiny'])
-      expect(refusal(await send('POST', `snapshots/${id}/image`, { name }))).toEqual({ status: 409, reason: 'already_exist' });
-  });
-
-  it('goes with its snapshot, and can go before it', async () => {
-    const vm = await vms.active({ name: 'fleeting' });
-    const { id } = await taken(vm, 'fleeting-1');
-    const first = (await send('POST', `snapshots/${id}/image`, { name: 'fleeting-image' })).body;
-    expect((await send('DELETE', `images/${first.id}`)).status).toBe(200);
-    expect((await shown(id)).is_image).toBe(false);
-    const second = (await send('POST', `snapshots/${id}/image`, { name: 'fleeting-image' })).body;
-    expect((await send('GET', `images/${second.id}`)).status).toBe(200);
-    await send('DELETE', `snapshots/${id}`);
-    expect((await send('GET', `images/${second.id}`)).status).toBe(404);
-    await gone(id);
+    await snapshots.send('DELETE', `snapshots/${id}`);
+    await snapshots.gone(id);
   });
 });
 
 describe('snapshots by the name and by the label of VMs', () => {
   it('are taken of one VM by its name', async () => {
     await vms.active({ name: 'known' });
-    const { status, body } = await send('POST', 'virtual-machines/demo/known/snapshots', { name: 'by-name', description: '' });
+    const { status, body } = await snapshots.send('POST', 'virtual-machines/demo/known/snapshots', { name: 'by-name', description: '' });
     expect(status).toBe(201);
-    await reaches(body.snapshot.id, 'SUCCESS');
-    expect((await send('POST', 'virtual-machines/demo/unknown/snapshots', { name: 'x', description: '' })).status).toBe(404);
+    await snapshots.reaches(body.snapshot.id, 'SUCCESS');
+    expect((await snapshots.send('POST', 'virtual-machines/demo/unknown/snapshots', { name: 'x', description: '' })).status).toBe(404);
   });
 
   it('are taken of all with a label that can have one, and the others are told', async () => {
@@ -512,17 +304,17 @@ describe('snapshots by the name and by the label of VMs', () => {
     const asleep = await vms.active({ name: 'crew-c', labels: ['crew'] });
     await vms.get(`/${asleep.id}/hibernate`);
     await vms.reaches(asleep.id, 'HIBERNATED');
-    const { status, body } = await send('POST', 'virtual-machines/demo/labels/crew/snapshots', { name: 'crewshot', description: '' });
+    const { status, body } = await snapshots.send('POST', 'virtual-machines/demo/labels/crew/snapshots', { name: 'crewshot', description: '' });
     expect(status).toBe(200);
     expect(body.instances.map(({ name, accepted }: Json) => [name, accepted])).toEqual([
       ['crew-a', true],
       ['crew-b', true],
       ['crew-c', false],
     ]);
-    const { snapshots } = (await send('GET', 'snapshots?search=crewshot')).body;
-    expect(snapshots.map(({ name }: Json) => name)).toEqual(['crewshot-crew-a', 'crewshot-crew-b']);
-    for (const { id } of snapshots) await reaches(id, 'SUCCESS');
-    expect((await send('POST', 'virtual-machines/nowhere/labels/crew/snapshots', { name: 'x', description: '' })).status).toBe(404);
+    const found: Json[] = (await snapshots.send('GET', 'snapshots?search=crewshot')).body.snapshots;
+    expect(found.map(({ name }) => name)).toEqual(['crewshot-crew-a', 'crewshot-crew-b']);
+    for (const { id } of found) await snapshots.reaches(id, 'SUCCESS');
+    expect((await snapshots.send('POST', 'virtual-machines/nowhere/labels/crew/snapshots', { name: 'x', description: '' })).status).toBe(404);
   });
 });
 
@@ -531,9 +323,9 @@ describe('the webhook of a VM', () => {
     const receiver = await WebhookReceiver.start();
     try {
       const vm = await vms.active({ name: 'loud', callback_url: receiver.url('/hook') });
-      const { id } = await taken(vm, 'loud-1');
-      await send('DELETE', `snapshots/${id}`);
-      await gone(id);
+      const { id } = await snapshots.taken(vm, 'loud-1');
+      await snapshots.send('DELETE', `snapshots/${id}`);
+      await snapshots.gone(id);
       await eventually(async () => {
         const told = receiver.requests.map(({ body }) => JSON.parse(body)).filter(({ snapshot }) => snapshot !== undefined);
         expect(told.map(({ operation }) => [operation.name, operation.status])).toEqual([
@@ -548,26 +340,5 @@ describe('the webhook of a VM', () => {
     } finally {
       await receiver.stop();
     }
-  });
-});
-
-describe('a snapshot of a VM that boots from a volume', () => {
-  it('has the size of the volume, and makes VMs of flavors that are large enough', async () => {
-    const made = await vms.post({ name: 'rooted', create_bootable_volume: true });
-    expect(made.status).toBe(200);
-    const vm = await vms.reaches(made.body.instances[0].id, 'ACTIVE');
-    const { id, size } = await taken(vm, 'rooted-1');
-    expect(size).toBe(vm.volume_attachments[0].volume.size);
-    const { body } = await send('POST', `snapshots/${id}/restore`, { new_vm_name: 'uprooted' });
-    await vms.reaches(body.instance.id, 'ACTIVE');
-  });
-
-  it('is no content for a volume by itself, which might come to be on another node', async () => {
-    const vm = await vms.active({ name: 'ungrafted' });
-    const { id } = await taken(vm, 'ungrafted-1');
-    const image = (await send('POST', `snapshots/${id}/image`, { name: 'graft' })).body;
-    const refused = await send('POST', 'volumes', { name: 'grafted', environment_name: 'demo', size: 10, volume_type: 'Cloud-SSD', image_id: image.id });
-    expect(refused.status).toBe(400);
-    expect(refused.body.message).toContain('is of a snapshot');
   });
 });
