@@ -9,7 +9,7 @@ import type { IncarnationId } from '../protocol/ids.js';
 
 export const MOST_NODES = 16;
 
-export const nodeName = (index: number): string => `node-${index + 1}`;
+const nodeName = (index: number): string => `node-${index + 1}`;
 
 export function nodeConfig(config: Config, index: number, dataFolder: string): Config {
   return {

@@ -8,7 +8,7 @@ import koffi from 'koffi';
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-export class AlreadyRunningError extends Error {
+class AlreadyRunningError extends Error {
   constructor(folder: string, pid: string) {
     super(
       `Another bin/up${pid === '' ? '' : ` (process ${pid})`} is running on ${folder}. ` +

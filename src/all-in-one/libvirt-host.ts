@@ -15,7 +15,7 @@ const PROGRAMS = ['libvirtd', 'virtlogd', 'qemu-system-x86_64', 'qemu-img', 'dns
 const FOLDERS = ['/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/sbin', '/usr/local/bin'];
 
 /** The tools with which the guest image is built are among them. */
-export const PACKAGES = [
+const PACKAGES = [
   'libvirt-daemon',
   'libvirt-daemon-system',
   'libvirt-daemon-driver-qemu',

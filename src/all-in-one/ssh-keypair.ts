@@ -28,7 +28,7 @@ export async function keepSshKeypair(folder: string): Promise<SshKeypair> {
   return { publicKey, privateKeyFile };
 }
 
-export function newSshKeypair(comment: string): { privateKey: string; publicKey: string } {
+function newSshKeypair(comment: string): { privateKey: string; publicKey: string } {
   const jwk = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
   const seed = Buffer.from(jwk.d!, 'base64url');
   const point = Buffer.from(jwk.x!, 'base64url');

@@ -9,7 +9,7 @@ import { EgressRefusedError } from '../../egress/guarded-egress.js';
 import { EgressPolicy } from '../egress/egress-policy.js';
 import { requestTarget, webhookHeaders, type Message } from './webhook.js';
 
-export const ATTEMPT_TIMEOUT_MS = 10_000;
+const ATTEMPT_TIMEOUT_MS = 10_000;
 export const CONNECTIONS_PER_HOST = 8;
 const DISCARDED_BYTES = 16 * 1024;
 

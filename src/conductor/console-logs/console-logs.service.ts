@@ -13,7 +13,7 @@ import { PreparedStatement } from '../database/prepared-statement.js';
 import { badRequest, notFound } from '../http/api-error.js';
 import { lastLines } from './console-text.js';
 
-export const KEPT_MINUTES = 10;
+const KEPT_MINUTES = 10;
 const SWEEP_MS = 60_000;
 /** Of one VM; an older one makes room. */
 const MOST_KEPT = 10;

@@ -4,7 +4,7 @@ import { IsIn, IsInt, IsOptional, IsString, Matches, Max, MaxLength, Min, MinLen
 import { IMAGE_FORMATS, type ImageFormat } from '../../image-format/disk-image.js';
 import { IsPlainText } from '../http/plain-text.js';
 
-export const MAX_IMAGE_NAME_LENGTH = 50;
+const MAX_IMAGE_NAME_LENGTH = 50;
 
 const MAX_URL_LENGTH = 2048;
 const MAX_MINIMUM_DISK_GIB = 65_536;

@@ -9,7 +9,7 @@ import { ApiError } from '../http/api-error.js';
 import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 
 /** Each path stands for itself and for everything below it. */
-export const NOT_OFFERED: Readonly<Record<string, string>> = {
+const NOT_OFFERED: Readonly<Record<string, string>> = {
   'auth/beta-access': 'Requests for beta access',
   'auth/email': 'Preferences of e-mail',
   'auth/partner-config': 'Configurations of partners',

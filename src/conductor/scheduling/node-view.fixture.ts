@@ -3,7 +3,7 @@ import type { ComputeNodeId, RegionId } from '../../protocol/ids.js';
 import type { NodeView } from './node-view.js';
 import type { PlacementRequest } from './placement-request.js';
 
-export const CANADA = 1 as RegionId;
+const CANADA = 1 as RegionId;
 export const NORWAY = 2 as RegionId;
 
 /** 8 CPUs, 32 GiB of memory, 100 GiB of disk, nothing used. */

@@ -5,7 +5,7 @@ import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-va
 import { PROTOCOL_NUMBERS, type ProtocolName, type SecurityRuleSpec } from '../../protocol/security-rule.js';
 import { apiTime, Envelope } from '../http/envelope.js';
 
-export const PROTOCOLS = Object.keys(PROTOCOL_NUMBERS) as ProtocolName[];
+const PROTOCOLS = Object.keys(PROTOCOL_NUMBERS) as ProtocolName[];
 
 /** Some clients write names in capitals. */
 const inLowerCase = ({ value }: { value: unknown }): unknown => (typeof value === 'string' ? value.toLowerCase() : value);

@@ -17,7 +17,7 @@ const OPERATION: Readonly<Record<VolumeOperation, { readonly name: string; reado
   delete: { name: 'deleteVolume', event: 'VolumeDelete' },
 };
 
-export function volumeCallbackBody(volume: VolumeFields, operation: VolumeOperation): string {
+function volumeCallbackBody(volume: VolumeFields, operation: VolumeOperation): string {
   const { name, event } = OPERATION[operation];
   return JSON.stringify({
     resource: { id: volume.id, name: volume.name, type: 'volume' },

@@ -11,7 +11,7 @@ import type { Channel } from 'amqplib';
 import { REDELIVERY_LIMIT } from '../task-bus.js';
 
 export const TASK_EXCHANGE = 'task-distribution';
-export const DEAD_LETTER_EXCHANGE = 'task-dead-letter';
+const DEAD_LETTER_EXCHANGE = 'task-dead-letter';
 export const DEAD_LETTER_QUEUE = 'task-dead-letters';
 
 const NODE_QUEUE_ARGUMENTS = {

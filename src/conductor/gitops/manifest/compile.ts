@@ -19,7 +19,7 @@ import { keyOf, titleOf, type DeclaredResource, type FirewallSpec, type Manifest
 import type { DocumentOf } from './schema.js';
 import { fillIn, groupNames, unknownPlaceholder, type Placeholders } from './template.js';
 
-export const MOST_RESOURCES = 5_000;
+const MOST_RESOURCES = 5_000;
 /** As the API takes it. */
 const USER_DATA_BYTES = 65_536;
 /** Of all machines together, so that a small repository cannot fill the memory by a large count. */
@@ -212,7 +212,7 @@ class Compilation {
 }
 
 /** `sha256:` and 64 hexadecimal digits: as the database computes it of what it has. */
-export const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 
 function rulesOf(field: string, rules: DocumentOf<'Firewall'>['spec']['rules'], beside: boolean): FirewallSpec['rules'] {
   const given = rules.map((rule, index) => refused(['spec', field, index], () => checkedRule(rule)));

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { KINDS, type DeclaredResource, type Kind, type SpecOf } from '../manifest/resource.js';
 import type { ActualResource, ForeignResource } from './plan.js';
 
-export const VM_SPEC: SpecOf['VirtualMachine'] = {
+const VM_SPEC: SpecOf['VirtualMachine'] = {
   flavor: 'tiny-1',
   image: 'tiny',
   keypairs: ['k0'],
