@@ -235,7 +235,7 @@ describe('a size made to measure', () => {
     expect(claim).toEqual({ vcpus: 3, memory_mib: 1536, disk_gib: 7, gpu_model: 'L40', gpu_count: 1 });
     const same = await vms.active(custom('tailored-too'));
     expect(same.flavor.id).toBe(vm.flavor.id);
-    expect(JSON.stringify((await volumes.send('GET', 'flavors')).body)).not.toContain('custom-');
+    for (const list of ['/v1/core/flavors', '/v1/pricebook']) expect((await cloud.request('GET', list)).text).not.toContain('custom-');
     expectRefusal(await vms.post({ name: 'by-name', flavor_name: 'custom-3-1536-7-L40-1' }), 404, 'The flavor');
     expect((await vms.send('POST', `/${vm.id}/resize`, { flavor_name: 'custom-3-1536-7-L40-1' })).status).toBe(404);
   });
@@ -253,6 +253,32 @@ describe('a size made to measure', () => {
     expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: {} }), 400, 'flavor_name is required');
     expectRefusal(await vms.send('POST', `/${vm.id}/resize`, {}), 400, 'flavor_name is required');
     expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: { ...size, gpu_count: 1 } }), 400, 'must be given together');
+  });
+
+  it('leaves nothing behind where nothing is made of it', async () => {
+    const sizes = (): Promise<Json> => cloud.database.query('SELECT name FROM flavor WHERE custom ORDER BY name');
+    const before = await sizes();
+    const dry = await vms.post(custom('x', { cpu: 4 }), {}, '?dry_run=true');
+    expect({ status: dry.status, message: dry.body.message }).toEqual({ status: 200, message: expect.stringContaining('There is room for 1 × 4 vCPUs') });
+    expectRefusal(await vms.post(custom('x', { cpu: 5, disk: 60_000 }), {}, '?dry_run=true'), 409, 'GiB');
+    expectRefusal(await vms.post(custom('x', { cpu: 6, disk: 60_000 })), 409, 'GiB');
+    expectRefusal(await vms.post({ ...custom('x', { cpu: 7 }), image_name: 'nowhere' }), 404, 'The image');
+    await setQuota(cloud.database, 'demo', { vcpus: 2 });
+    expectRefusal(await vms.post(custom('x', { cpu: 8 })), 403, 'vCPUs');
+    await setQuota(cloud.database, 'demo', { vcpus: null });
+    const vm = await vms.active({ name: 'content' });
+    expectRefusal(await vms.send('POST', `/${vm.id}/resize`, { flavor: { cpu: 9, ram: 1, disk: 60_000 } }), 409, 'no room');
+    expect(await sizes()).toEqual(before);
+  });
+
+  it('that many ask for at once is one flavor', async () => {
+    const asked = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => vms.post(custom(`at-once-${name}`, { cpu: 1, ram: 0.3, gpu: undefined, gpu_count: undefined })));
+    const answers = await Promise.all(asked);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200]);
+    const [first, ...others] = answers.map(({ body }) => body.instances[0].flavor);
+    expect(first).toMatchObject({ id: expect.any(Number), name: 'custom-1-307-7' });
+    for (const other of others) expect(other).toEqual(first);
+    for (const { body } of answers) await vms.reaches(body.instances[0].id, 'ACTIVE');
   });
 
   it('that is said without a field is none', async () => {

@@ -15,7 +15,7 @@ export const FLOATING_IP = '';
 /** The prices in force; also of everything on offer that has none, as 0 and without a number of its own. */
 const BOOK = `
   WITH offered AS (
-    SELECT 'virtual-machine' AS kind, name AS item, min(created_at) AS since FROM flavor GROUP BY name
+    SELECT 'virtual-machine' AS kind, name AS item, min(created_at) AS since FROM flavor WHERE NOT custom GROUP BY name
     UNION ALL SELECT 'volume', unnest($1::text[]), (SELECT min(created_at) FROM flavor)
     UNION ALL SELECT 'floating-ip', '', (SELECT min(created_at) FROM flavor)
   )

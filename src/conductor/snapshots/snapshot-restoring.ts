@@ -27,7 +27,7 @@ interface Source {
   readonly node: ComputeNodeId;
   readonly size_gib: number;
   readonly environment: ResolvedRequest['environment'];
-  readonly flavor: ResolvedRequest['flavor'];
+  readonly flavor: ResolvedRequest['flavor'] & { readonly id: number };
   readonly image: { readonly id: number; readonly name: string; readonly spec: ImageSpec };
   readonly keys: readonly KeyFacts[];
   readonly vm_id: VmId;

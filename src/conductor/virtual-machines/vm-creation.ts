@@ -33,6 +33,7 @@ import type { PlacementRequest } from '../scheduling/placement-request.js';
 import { checkedRule } from '../security-rules/checked-rule.js';
 import { TaskRelay } from '../tasks/task-relay.js';
 import { tellOfVolumes } from '../volumes/volume-status-changes.js';
+import { customFlavorId } from './custom-flavors.js';
 import { type CreateInstancesPayload } from './vm.requests.js';
 import { CreateInstancesResponse, type InstanceFields } from './vm.responses.js';
 import { callbackBody } from './vm-callback.js';
@@ -147,16 +148,17 @@ export class VmCreation {
     idempotent: IdempotentRequest | undefined,
   ): Promise<CreateInstancesResponse> {
     const root = rootOf(payload, resolved);
-    if (payload.assign_floating_ip !== true && root === 'own disk') {
+    if (hasFlavor(resolved) && payload.assign_floating_ip !== true && root === 'own disk') {
       const { insertion, response } = assemble(principal, payload, resolved, placed, [], [], idempotent);
       await this.insertions.insert(insertion);
       this.committed(insertion);
       return response;
     }
     const { insertion, response, told } = await this.dataSource.transaction(async (transaction) => {
+      const complete = await withFlavor(transaction, resolved);
       const roots = await rootVolumes(transaction, principal.organizationId, resolved, root);
       const addresses = payload.assign_floating_ip === true ? await freeAddresses(transaction, resolved) : [];
-      const assembled = assemble(principal, payload, resolved, placed, addresses, roots, idempotent);
+      const assembled = assemble(principal, payload, complete, placed, addresses, roots, idempotent);
       await insertVms(transaction, [assembled.insertion]);
       await insertRootVolumes(transaction, principal, resolved, assembled.insertion, roots);
       return { ...assembled, told: await tellOfVolumes(transaction, 'attach', roots.map(({ volume }) => volume.id)) };
@@ -211,6 +213,17 @@ export class VmCreation {
 
 const busy = (): ApiError => new ApiError(503, 'Many VMs are being created at this moment. Try again shortly.', undefined, 1);
 
+type CompleteRequest = ResolvedRequest & { readonly flavor: { readonly id: number } };
+
+const hasFlavor = (resolved: ResolvedRequest): resolved is CompleteRequest => resolved.flavor.id !== null;
+
+/** Before anything else is locked: whoever makes the same flavor at the same time is waited for. */
+async function withFlavor(transaction: EntityManager, resolved: ResolvedRequest): Promise<CompleteRequest> {
+  if (hasFlavor(resolved)) return resolved;
+  const { environment, flavor } = resolved;
+  return { ...resolved, flavor: { ...flavor, id: await customFlavorId(transaction, environment.region_id, flavor) } };
+}
+
 /** @throws ApiError 409 when the pool of the region has not so many. */
 async function freeAddresses(transaction: EntityManager, { environment, names }: ResolvedRequest): Promise<FloatingIpRow[]> {
   const addresses = await transaction.query<FloatingIpRow[]>(
@@ -251,7 +264,7 @@ function rulesOf({ security_rules = [] }: CreateInstancesPayload): SecurityRuleS
 function assemble(
   principal: Principal,
   payload: CreateInstancesPayload,
-  resolved: ResolvedRequest,
+  resolved: CompleteRequest,
   placed: Placed,
   addresses: readonly FloatingIpRow[],
   roots: readonly RootVolume[],

@@ -45,8 +45,8 @@ export interface SnapshotFacts {
 /** A creation request with every name resolved. */
 export interface ResolvedRequest {
   readonly environment: EnvironmentFacts & { readonly region_id: RegionId; readonly subnet: string };
-  /** `auto_recover`: the flavor wants it, or the organization. */
-  readonly flavor: FlavorFacts & { readonly auto_recover: boolean };
+  /** Without an id: made to measure, and to become a row with its first VM. `auto_recover`: the flavor wants it, or the organization. */
+  readonly flavor: Omit<FlavorFacts, 'id'> & { readonly id: number | null; readonly auto_recover: boolean };
   readonly image: {
     readonly id: number;
     readonly name: string;
@@ -68,6 +68,8 @@ interface ResolutionRow {
   readonly environment: ResolvedRequest['environment'] | null;
   readonly flavor: ResolvedRequest['flavor'] | null;
   readonly image: (ResolvedRequest['image'] & { readonly status: ImageStatus; readonly min_disk: number }) | null;
+  /** The organization wants it, of every flavor. */
+  readonly auto_recover: boolean;
   readonly boot_volume: BootVolumeFacts | null;
   readonly keys: KeyFacts[] | null;
   readonly vm_ids: VmId[];
@@ -92,9 +94,9 @@ const RESOLVE = new PreparedStatement<ResolutionRow>(
       FROM volume v, environment WHERE v.environment_id = environment.id AND v.name = $7 AND v.deleted_at IS NULL)
   SELECT (SELECT to_json(environment) FROM environment) AS environment,
          (SELECT json_build_object('id', f.id, 'name', f.name, 'cpu', f.cpu, 'ram_mib', f.ram_mib, 'disk', f.disk,
-                                   'gpu', f.gpu, 'gpu_count', f.gpu_count, 'auto_recover',
-                                   f.auto_recover OR (SELECT o.auto_recover FROM organization o WHERE o.id = $1))
+                                   'gpu', f.gpu, 'gpu_count', f.gpu_count, 'auto_recover', f.auto_recover)
             FROM flavor f, environment WHERE f.region_id = environment.region_id AND f.name = $3 AND f.custom = $8) AS flavor,
+         (SELECT o.auto_recover FROM organization o WHERE o.id = $1) AS auto_recover,
          (SELECT to_json(boot_volume) FROM boot_volume) AS boot_volume,
          (SELECT json_build_object('id', i.id, 'name', i.name, 'files', i.files, 'status', i.status, 'min_disk', i.min_disk_gib,
                    'snapshot', (SELECT json_build_object('id', s.id, 'node', s.compute_node_id) FROM snapshot s WHERE s.id = i.snapshot_id))
@@ -125,14 +127,16 @@ export class VmRequests {
     const { environment_name, image_name, flavor } = request;
     const volumeName = bootVolumeName(request);
     requireOneSize(request);
-    const flavorName = flavor ? await this.flavors.ensure(organizationId, environment_name, flavor) : request.flavor_name!;
-    const parameters = [organizationId, environment_name, flavorName, image_name ?? null, keyNames, count, volumeName ?? null, Boolean(flavor)];
+    const custom = flavor ? this.flavors.measure(flavor) : null;
+    const flavorName = custom?.name ?? request.flavor_name!;
+    const parameters = [organizationId, environment_name, flavorName, image_name ?? null, keyNames, count, volumeName ?? null, custom !== null];
     const [row] = (await RESOLVE.run(this.dataSource, parameters)) as [ResolutionRow];
     if (row.environment === null) throw notFound(`The environment ${quoted(environment_name)}`);
-    if (row.flavor === null) throw notFound(`The flavor ${quoted(flavorName)} in region ${row.environment.region}`);
+    const size = row.flavor ?? (custom && { ...custom, id: null, auto_recover: false });
+    if (size === null) throw notFound(`The flavor ${quoted(flavorName)} in region ${row.environment.region}`);
     if (volumeName !== undefined) refuseUnlessBootable(volumeName, row);
     if (row.image === null) throw notFound(`The image ${quoted(image_name!)} in region ${row.environment.region}`);
-    refuseUnusable(row.image, row.flavor, row.boot_volume);
+    refuseUnusable(row.image, size, row.boot_volume);
     const keys = keyNames.map((name) => {
       const key = row.keys?.find((candidate) => candidate.name === name);
       if (key === undefined) throw notFound(`The keypair ${quoted(name)} in environment ${row.environment!.name}`);
@@ -140,7 +144,7 @@ export class VmRequests {
     });
     return {
       environment: row.environment,
-      flavor: row.flavor,
+      flavor: { ...size, auto_recover: size.auto_recover || row.auto_recover },
       image: row.image,
       bootVolume: row.boot_volume,
       keys,
@@ -155,7 +159,7 @@ export class VmRequests {
 /** What was made of the image already does not need it any more. */
 function refuseUnusable(
   { id, name, status, min_disk }: NonNullable<ResolutionRow['image']>,
-  flavor: FlavorFacts,
+  flavor: Pick<FlavorFacts, 'name' | 'disk'>,
   bootVolume: BootVolumeFacts | null,
 ): void {
   if (bootVolume !== null) return;

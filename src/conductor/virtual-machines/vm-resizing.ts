@@ -5,7 +5,7 @@
 import type { EntityManager } from 'typeorm';
 import type { VmHardware } from '../../protocol/task.js';
 import { badRequest, notFound } from '../http/api-error.js';
-import { ensureCustomFlavor, type CustomFlavor } from './custom-flavors.js';
+import { customFlavorId, type CustomFlavor } from './custom-flavors.js';
 import { claimOf, moveClaim } from './vm-claims.js';
 import type { FlavorFacts } from './vm-view.js';
 import type { LockedVm } from './vm-wishes.js';
@@ -18,14 +18,7 @@ export type WantedFlavor = string | CustomFlavor;
  * @throws ApiError 404 for a flavor that the region does not have, 400 for one that the VM cannot take, 409 without room.
  */
 export async function takeFlavor(savepoint: EntityManager, vm: LockedVm, wanted: WantedFlavor): Promise<{ flavorId: number; hardware: VmHardware }> {
-  const custom = typeof wanted !== 'string';
-  if (custom) await ensureCustomFlavor(savepoint, vm.region_id, wanted);
-  const flavorName = custom ? wanted.name : wanted;
-  const [flavor] = await savepoint.query<FlavorFacts[]>(
-    'SELECT id, name, cpu, ram_mib, disk, gpu, gpu_count FROM flavor WHERE region_id = $1 AND name = $2 AND custom = $3',
-    [vm.region_id, flavorName, custom],
-  );
-  if (flavor === undefined) throw notFound(`The flavor ${JSON.stringify(flavorName)} in the region of ${vm.name}`);
+  const flavor = typeof wanted === 'string' ? await offered(savepoint, vm, wanted) : { ...wanted, id: await customFlavorId(savepoint, vm.region_id, wanted) };
   if (flavor.id === vm.flavor_id) throw badRequest(`${vm.name} has the flavor ${flavor.name} already.`);
   if (flavor.disk < vm.hardware.diskGib)
     throw badRequest(
@@ -43,4 +36,13 @@ export async function takeFlavor(savepoint: EntityManager, vm: LockedVm, wanted:
   const refusal = `The compute node of ${vm.name} has no room for ${flavor.name}. It stays as it is; choose a smaller flavor, or create a new VM.`;
   await moveClaim(savepoint, vm.incarnation_id!, claimOf(hardware), refusal);
   return { flavorId: flavor.id, hardware };
+}
+
+async function offered(savepoint: EntityManager, vm: LockedVm, name: string): Promise<FlavorFacts> {
+  const [flavor] = await savepoint.query<FlavorFacts[]>(
+    'SELECT id, name, cpu, ram_mib, disk, gpu, gpu_count FROM flavor WHERE region_id = $1 AND name = $2 AND NOT custom',
+    [vm.region_id, name],
+  );
+  if (flavor === undefined) throw notFound(`The flavor ${JSON.stringify(name)} in the region of ${vm.name}`);
+  return flavor;
 }
