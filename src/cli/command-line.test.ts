@@ -48,6 +48,11 @@ describe('the command line', () => {
     expect(() => parseCommandLine(args)).toThrow(words);
   });
 
+  it('explains a command also to who does not say what it is about', () => {
+    expect(parseCommandLine(['gitops', 'add', '--help'])).toMatchObject({ command: 'gitops add', flags: { help: true } });
+    expect(parseCommandLine(['gitops', 'add', 'https://example.org/a', '--help'])).toMatchObject({ command: 'gitops add', flags: { help: true, url: 'https://example.org/a' } });
+  });
+
   it.each(['0', '17', '1.5', 'many', ''])('refuses %j nodes', (nodes) => {
     expect(() => integerFlag({ nodes }, 'nodes', 1, [1, 16])).toThrow('--nodes must be a whole number from 1 to 16.');
   });

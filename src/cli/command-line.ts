@@ -338,8 +338,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const mode = words.startsWith('--') ? { [words.slice(2)]: { type: 'boolean' as const } } : {};
   const options = { ...mode, ...settingFlags(command), ...commandDefinition(command).flags, ...GENERAL_FLAGS };
   try {
-    const { values } = parseArgs({ args: withoutWords(args, words, operand === undefined ? 0 : 1), options, allowPositionals: false });
-    const given = operand !== undefined && { [operand.toLowerCase()]: leadingWords(args).at(-1)! };
+    const isGiven = operand !== undefined && leadingWords(args).length > words.split(' ').length;
+    const { values } = parseArgs({ args: withoutWords(args, words, isGiven ? 1 : 0), options, allowPositionals: false });
+    const given = isGiven && { [operand.toLowerCase()]: leadingWords(args).at(-1)! };
     return { command, explicit: words !== '', flags: { ...(values as Flags), ...given } };
   } catch (error) {
     throw new UsageError(usageProblem(error));
@@ -362,7 +363,7 @@ function chooseCommand(args: readonly string[]): CommandName {
   const modes = (['compute', 'all-in-one'] as const).filter((mode) => args.includes(`--${mode}`));
   if (modes.length > 1) throw new UsageError('Give either --compute or --all-in-one.');
   if (words === '') return modes[0] ?? 'conductor';
-  const found = (Object.keys(COMMANDS) as CommandName[]).find((name) => isAskedFor(commandDefinition(name), words));
+  const found = (Object.keys(COMMANDS) as CommandName[]).find((name) => isAskedFor(commandDefinition(name), words, args.includes('--help')));
   if (!found) {
     const longer = Object.keys(COMMANDS).filter((name) => name.startsWith(`${words} `));
     throw new UsageError(longer.length === 0 ? `There is no command '${words}'.` : `'${words}' needs more: one of ${longer.map((name) => name.slice(words.length + 1)).join(', ')}.`);
@@ -375,9 +376,11 @@ function leadingWords(args: readonly string[]): readonly string[] {
   return args.slice(0, firstFlag < 0 ? args.length : firstFlag);
 }
 
-function isAskedFor({ words, operand }: CommandDefinition, given: string): boolean {
+/** Who asks how a command is used need not say what it is about. */
+function isAskedFor({ words, operand }: CommandDefinition, given: string, helpIsWanted: boolean): boolean {
   if (operand === undefined || !given.startsWith(words)) return given === words;
   if (given.slice(words.length).trim().includes(' ')) return false;
+  if (given === words && helpIsWanted) return true;
   if (given === words) throw new UsageError(`${words} needs ${operand}.`);
   return given[words.length] === ' ';
 }
