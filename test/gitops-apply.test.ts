@@ -1,6 +1,7 @@
 /** Desired state without Git: files are sent, and the cloud becomes what they say. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { fsck } from '../src/conductor/admin/fsck.js';
+import { setQuota } from '../src/conductor/quotas/set-quota.js';
 import { startCloud, type Answer, type Cloud, type Json } from './support/cloud.js';
 import { eventually } from './support/eventually.js';
 import { VmClient } from './support/vm-client.js';
@@ -142,5 +143,109 @@ describe('files that are sent', () => {
     expect(state).toBe('failed');
     expect(actions).toEqual([expect.objectContaining({ result: 'failed', message: expect.stringMatching(/^The environment "other" was not found/) })]);
     await applied([]);
+  }, 60_000);
+});
+
+describe('a machine that is declared', () => {
+  it('has a size made to measure, and is resized from it and to it in place', async () => {
+    const size = { cpu: 1, ram: 0.25, disk: 2 };
+    expect((await applied([vm('measured', { flavor: size })])).state).toBe('succeeded');
+    const first = await named('measured');
+    expect(first.flavor).toMatchObject({ cpu: 1, ram: 0.25, disk: 2 });
+    expect(told(await applied([vm('measured', { flavor: size })]))).toEqual([]);
+    expect(told(await applied([vm('measured', { flavor: 'tiny-2' })]))).toEqual(['update VirtualMachine demo/measured flavor done']);
+    expect((await named('measured')).id).toBe(first.id);
+    expect(told(await applied([vm('measured', { flavor: { ...size, cpu: 2 } })]))).toEqual(['update VirtualMachine demo/measured flavor done']);
+    expect(await named('measured')).toMatchObject({ id: first.id, status: 'ACTIVE', flavor: { cpu: 2, ram: 0.25 } });
+    await applied([]);
+  }, 60_000);
+
+  it('boots from a volume that the manifest makes of an image; the volume outlives it and boots the next', async () => {
+    const root = document('Volume', { name: 'root', environment: 'demo' }, { size: 2, image: 'tiny' });
+    const booting = (name: string, more: object = {}): string => vm(name, { image: undefined, boot_volume: 'root', ...more });
+    const sync = await applied([booting('db', { volumes: ['data'] }), root, document('Volume', { name: 'data', environment: 'demo' }, { size: 1 })]);
+    expect({ state: sync.state, problems: sync.problems, failed: sync.actions.filter(({ result }: Json) => result !== 'done') }).toEqual({ state: 'succeeded', problems: [], failed: [] });
+    const attached = async (name: string): Promise<string[]> => (await named(name)).volume_attachments.map(({ volume }: Json) => volume.name).toSorted();
+    expect(await attached('db')).toEqual(['data', 'root']);
+    const [{ id }] = await cloud.database.query<[{ id: number }]>(`SELECT id FROM volume WHERE name = 'root'`);
+    expect(told(await applied([booting('db'), root]))).toEqual(['update VirtualMachine demo/db volumes done', 'delete Volume demo/data done']);
+    expect((await applied([booting('next'), root])).state).toBe('succeeded');
+    expect([await named('db'), await attached('next')]).toEqual([undefined, ['root']]);
+    expect(await cloud.database.query(`SELECT id FROM volume WHERE name = 'root'`)).toEqual([{ id }]);
+    await applied([]);
+    expect(await cloud.database.query('SELECT id FROM volume WHERE deleted_at IS NULL')).toEqual([]);
+  }, 60_000);
+
+  it('leaves its root disk behind where that is a volume made with it, and can be kept as a profile', async () => {
+    const kept = vm('kept', { create_bootable_volume: true, profile: { name: 'as-kept', description: 'Of Git' } });
+    expect(told(await applied([kept]))).toEqual(['create Profile as-kept done', 'create VirtualMachine demo/kept done']);
+    expect(told(await applied([kept]))).toEqual([]);
+    const [profile] = await cloud.database.query<Json[]>(`SELECT description, data FROM profile WHERE name = 'as-kept'`);
+    expect(profile).toMatchObject({ description: 'Of Git', data: { environment_name: 'demo', flavor_name: 'tiny-1', image_name: 'tiny', create_bootable_volume: 'true' } });
+    await applied([]);
+    const volumes = await cloud.database.query<Json[]>('SELECT id, name FROM volume WHERE deleted_at IS NULL');
+    expect(volumes.map(({ name }) => name)).toEqual([expect.stringMatching(/^kept-root-\d+$/)]);
+    expect((await cloud.request('DELETE', `/v1/core/volumes/${volumes[0]!.id}`)).status).toBe(200);
+  }, 60_000);
+
+  it('is not touched while it names what there is not: a preview says so, with file, line and field', async () => {
+    await applied([vm('careful')]);
+    const { id } = await named('careful');
+    const wrong = [vm('careful', { image: 'tyni' }), vm('new', { keypairs: ['nobody'], firewalls: ['walls'] })];
+    const problems = [
+      expect.objectContaining({ resource: 'VirtualMachine demo/careful', file: 'all.yaml', line: 1, field: 'spec.image', message: expect.stringContaining('names the image "tyni", which the region default-1 does not have') }),
+      expect.objectContaining({ resource: 'VirtualMachine demo/new', line: 3, field: 'spec.keypairs', message: expect.stringContaining('names the keypair "nobody", which the environment demo does not have') }),
+    ];
+    const preview = await send(wrong, {}, '?dry_run=true');
+    expect([preview.body.actions, preview.body.problems]).toEqual([[], problems]);
+    const sync = await applied(wrong);
+    expect([sync.state, sync.actions, sync.problems]).toEqual(['failed', [], problems]);
+    expect(await named('careful')).toMatchObject({ id, status: 'ACTIVE' });
+    await applied([]);
+  }, 60_000);
+});
+
+describe('a group', () => {
+  const ids = async (): Promise<Record<string, number>> =>
+    Object.fromEntries((await cloud.database.query<{ name: string; id: number }[]>(`SELECT name, id FROM virtual_machine WHERE name LIKE 'web-%' AND deleted_at IS NULL`)).map(({ name, id }) => [name, id]));
+
+  it('is replaced one at a time, each when the one before is ACTIVE', async () => {
+    await applied([vm('web', { count: 3 })]);
+    await cloud.database.query(
+      `CREATE TABLE seen (out int); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         INSERT INTO seen SELECT 3 - count(*) FROM virtual_machine WHERE name LIKE 'web-%' AND status = 'ACTIVE' AND deleted_at IS NULL; RETURN NEW; END $$;
+       CREATE TRIGGER see AFTER UPDATE OF status OR INSERT ON virtual_machine FOR EACH STATEMENT EXECUTE FUNCTION see()`,
+    );
+    try {
+      const sync = await applied([vm('web', { count: 3, image: 'tiny-next' })]);
+      expect([sync.state, told(sync).every((line) => line.endsWith('done'))]).toEqual(['succeeded', true]);
+      expect(await cloud.database.query('SELECT max(out) AS most FROM seen')).toEqual([{ most: 1 }]);
+    } finally {
+      await cloud.database.query('DROP FUNCTION see CASCADE; DROP TABLE seen');
+    }
+    for (const name of ['web-1', 'web-2', 'web-3']) expect(await named(name)).toMatchObject({ status: 'ACTIVE', image: { name: 'tiny-next' } });
+    await applied([]);
+  }, 60_000);
+
+  it('stays as it is where the first successor cannot be made, and goes on when it can', async () => {
+    await applied([vm('web', { count: 3 })], { name: 'stopping' });
+    const before = await ids();
+    await setQuota(cloud.database, 'demo', { vms: 2 });
+    let sync: Json;
+    try {
+      sync = await applied([vm('web', { count: 3, image: 'tiny-next' })], { name: 'stopping' });
+    } finally {
+      await setQuota(cloud.database, 'demo', { vms: null });
+    }
+    expect(sync.state).toBe('failed');
+    expect(sync.actions.filter(({ result }: Json) => result !== 'done').map(({ verb, resource, result, message }: Json) => [verb, resource, result, message])).toEqual([
+      ['replace', 'VirtualMachine demo/web-2', 'blocked', 'the roll-out of web has stopped at VirtualMachine demo/web-1'],
+      ['replace', 'VirtualMachine demo/web-3', 'blocked', 'the roll-out of web has stopped at VirtualMachine demo/web-1'],
+      ['create', 'VirtualMachine demo/web-1', 'failed', expect.stringContaining('quota')],
+    ]);
+    expect(await ids()).toEqual({ 'web-2': before['web-2'], 'web-3': before['web-3'] });
+    await applied([vm('web', { count: 3, image: 'tiny-next' })], { name: 'stopping' });
+    expect((await named('web-3')).image.name).toBe('tiny-next');
+    await applied([], { name: 'stopping' });
   }, 60_000);
 });

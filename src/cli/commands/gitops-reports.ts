@@ -16,6 +16,7 @@ export interface Plan {
     readonly resource: string;
     readonly file: string;
     readonly line: number | null;
+    readonly waits: string;
     readonly changes: readonly { readonly field: string; readonly from: unknown; readonly to: unknown }[];
   }[];
   readonly problems: readonly Problem[];
@@ -41,7 +42,10 @@ export const problemLine = ({ file, line, field, message }: Problem): string =>
   `PROBLEM ${[file === '' ? '' : `${file}${line === null ? '' : `:${line}`}:`, field === '' ? '' : `${field}:`, message].filter((part) => part !== '').join(' ')}`;
 
 export function reportPlan({ actions, problems, unchanged, kept }: Plan, print: Print): void {
-  for (const { verb, resource, changes } of actions) print([verb, resource, changes.length === 0 ? '' : `(${changes.map(({ field }) => field).join(', ')})`].join(' ').trimEnd());
+  for (const { verb, resource, changes, waits } of actions) {
+    const fields = changes.length === 0 ? '' : ` (${changes.map(({ field }) => field).join(', ')})`;
+    print(`${verb} ${resource}${fields}${waits === '' ? '' : `: ${waits}`}`);
+  }
   for (const resource of kept) print(`kept ${resource}, which is no longer declared`);
   for (const problem of problems) print(problemLine(problem));
   print(`${actions.length} to do, ${unchanged} as they shall be, ${problems.length} problems.`);

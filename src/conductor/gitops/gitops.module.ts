@@ -34,6 +34,7 @@ import { PushesService } from './repositories/pushes.service.js';
 import { SealedSecrets } from './sealed-secrets.js';
 import { ActualState } from './state/actual-state.js';
 import { Ownership } from './state/ownership.js';
+import { References } from './state/references.js';
 
 @Module({
   imports: [
@@ -64,6 +65,7 @@ import { Ownership } from './state/ownership.js';
     PreviewsService,
     PushesService,
     Reconciler,
+    References,
     RepositoryLeases,
     ResourceActions,
     SealedSecrets,

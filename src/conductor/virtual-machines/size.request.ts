@@ -6,42 +6,40 @@ import { IsInt, IsNumber, IsOptional, IsString, Matches, Max, Min } from 'class-
 import { badRequest } from '../http/api-error.js';
 import { IsNested } from '../http/nested.js';
 
-const MOST_VCPUS = 512;
-const MOST_RAM_GB = 16_384;
-const MOST_DISK_GB = 65_536;
-const MOST_GPUS = 64;
+/** Of a size made to measure. What a node has is the limit; these only keep numbers sane. */
+export const CUSTOM_FLAVOR_LIMITS = { mostVcpus: 512, leastRamGb: 0.125, mostRamGb: 16_384, mostDiskGb: 65_536, mostGpus: 64, gpuModel: /^[\w.+-]{0,60}$/ } as const;
 
-/** A size made to measure. What a node has is the limit; these only keep numbers sane. */
+/** A size made to measure. */
 export class FlavorObjectFields {
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: MOST_VCPUS })
+  @ApiProperty({ type: 'integer', minimum: 1, maximum: CUSTOM_FLAVOR_LIMITS.mostVcpus })
   @IsInt()
   @Min(1)
-  @Max(MOST_VCPUS)
+  @Max(CUSTOM_FLAVOR_LIMITS.mostVcpus)
   cpu: number;
 
-  @ApiProperty({ minimum: 0.125, maximum: MOST_RAM_GB, description: 'GB, in steps of 1/1024.' })
+  @ApiProperty({ minimum: CUSTOM_FLAVOR_LIMITS.leastRamGb, maximum: CUSTOM_FLAVOR_LIMITS.mostRamGb, description: 'GB, in steps of 1/1024.' })
   @IsNumber()
-  @Min(0.125)
-  @Max(MOST_RAM_GB)
+  @Min(CUSTOM_FLAVOR_LIMITS.leastRamGb)
+  @Max(CUSTOM_FLAVOR_LIMITS.mostRamGb)
   ram: number;
 
-  @ApiProperty({ type: 'integer', minimum: 1, maximum: MOST_DISK_GB, description: 'GB.' })
+  @ApiProperty({ type: 'integer', minimum: 1, maximum: CUSTOM_FLAVOR_LIMITS.mostDiskGb, description: 'GB.' })
   @IsInt()
   @Min(1)
-  @Max(MOST_DISK_GB)
+  @Max(CUSTOM_FLAVOR_LIMITS.mostDiskGb)
   disk: number;
 
   @ApiPropertyOptional({ description: 'Model; needs gpu_count too.' })
   @IsOptional()
   @IsString()
-  @Matches(/^[\w.+-]{0,60}$/, { message: 'gpu must be the name of a GPU model' })
+  @Matches(CUSTOM_FLAVOR_LIMITS.gpuModel, { message: 'gpu must be the name of a GPU model' })
   gpu?: string | null;
 
-  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: MOST_GPUS, default: 0 })
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: CUSTOM_FLAVOR_LIMITS.mostGpus, default: 0 })
   @IsOptional()
   @IsInt()
   @Min(0)
-  @Max(MOST_GPUS)
+  @Max(CUSTOM_FLAVOR_LIMITS.mostGpus)
   gpu_count?: number | null;
 }
 

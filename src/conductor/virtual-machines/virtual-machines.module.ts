@@ -32,6 +32,6 @@ import { VmResizingController } from './vm-resizing.controller.js';
     ...POWER_CONTROLLERS,
   ],
   providers: [CustomFlavors, VmActions, VmCallbacks, VmCreation, VmDraining, VmInsertionQueue, VmLabels, VmQueries, VmRecovery, VmReplacement, VmRequests],
-  exports: [VmActions, VmCallbacks, VmCreation, VmLabels, VmQueries],
+  exports: [CustomFlavors, VmActions, VmCallbacks, VmCreation, VmLabels, VmQueries],
 })
 export class VirtualMachinesModule {}

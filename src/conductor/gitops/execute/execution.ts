@@ -10,8 +10,9 @@ import type { Permission } from '../../access/permissions.js';
 import type { Origin } from '../../audit/origin.js';
 import { ApiError } from '../../http/api-error.js';
 import { toApiError } from '../../http/error-filter.js';
-import { titleOf, type Kind, type ResourceKey } from '../manifest/resource.js';
+import { keyOf, titleOf, type Identity, type Kind, type ResourceKey } from '../manifest/resource.js';
 import { destroys, type Action, type Plan } from '../plan/plan.js';
+import { heldInWords, stoppedInWords, type Hold } from '../plan/rollout.js';
 import type { LeasedOwner } from '../state/ownership.js';
 import type { SyncAction } from '../gitops-sync.entity.js';
 import { requiredPermissions } from './required-permissions.js';
@@ -40,15 +41,16 @@ export class Execution {
 
   constructor(private readonly resources: ResourceActions) {}
 
-  async run({ actions }: Plan, context: ExecutionContext): Promise<ExecutionResult> {
-    const results = new Map<ResourceKey, SyncAction>();
+  async run({ actions, settling }: Plan, context: ExecutionContext): Promise<ExecutionResult> {
+    const results = new Map<ResourceKey, SyncAction>(settling.map((identity) => [keyOf(identity), onItsWay(identity)]));
     let destroyed = 0;
     const carryOut = async (action: Action): Promise<void> => {
       const result = await this.carryOut(action, results, context);
       results.set(action.key, result);
-      if (destroys(action) && (result.result === 'done' || result.result === 'waiting') && action.actual?.readiness !== 'busy') destroyed++;
+      if (action.held === undefined && destroys(action) && isUnderWay(result) && action.actual?.readiness !== 'busy') destroyed++;
     };
-    for (const independent of inBatches(actions)) {
+    const { now, later } = parted(actions);
+    for (const independent of [...inBatches(now), ...later.map((action) => [action])]) {
       const queue = [...independent];
       const worker = async (): Promise<void> => {
         while (queue.length > 0 && !(await context.aborted())) {
@@ -64,6 +66,7 @@ export class Execution {
 
   private async carryOut(action: Action, results: ReadonlyMap<ResourceKey, SyncAction>, context: ExecutionContext): Promise<SyncAction> {
     const told = (result: SyncAction['result'], message = ''): SyncAction => ({ ...describe(action), result, message });
+    if (action.held !== undefined) return heldBack(action, action.held, results);
     const before = action.after.map((key) => results.get(key)).find((result) => result !== undefined && result.result !== 'done');
     if (before !== undefined)
       return before.result === 'waiting'
@@ -106,6 +109,35 @@ export const describe = ({ verb, identity, changes }: Action): Omit<SyncAction, 
   resource: titleOf(identity),
   fields: changes.map(({ field }) => field),
 });
+
+export const isUnderWay = ({ result }: SyncAction): boolean => result === 'done' || result === 'waiting';
+
+/** What is held, and what comes after it, is judged by how all the others ended. */
+function parted(actions: readonly Action[]): { now: Action[]; later: Action[] } {
+  const late = new Set<ResourceKey>();
+  for (const { key, held, after } of actions) if (held !== undefined || after.some((before) => late.has(before))) late.add(key);
+  return { now: actions.filter(({ key }) => !late.has(key)), later: actions.filter(({ key }) => late.has(key)) };
+}
+
+/** Of what has all that was declared, and has not arrived. */
+export const onItsWay = (identity: Identity): SyncAction => ({
+  verb: 'update',
+  resource: titleOf(identity),
+  fields: [],
+  result: 'waiting',
+  message: ON_ITS_WAY,
+});
+
+export const ON_ITS_WAY = 'is on its way';
+
+/** Those of its group that are out of service come back, or the roll-out has stopped. */
+function heldBack(action: Action, held: Hold, results: ReadonlyMap<ResourceKey, SyncAction>): SyncAction {
+  const undone = held.by.map(({ key }) => results.get(key)).find((result) => result?.result === 'failed' || result?.result === 'blocked');
+  const stoppedAt = held.stoppedBy ?? undone?.resource;
+  return stoppedAt === undefined
+    ? { ...describe(action), result: 'waiting', message: heldInWords(held) }
+    : { ...describe(action), result: 'blocked', message: stoppedInWords(held.group, stoppedAt) };
+}
 
 /** Runs of actions of which none comes after another of the same run. */
 function inBatches(actions: readonly Action[]): Action[][] {

@@ -62,7 +62,8 @@ export class ResourceActions {
     crashPoint('gitops:made');
     await this.ownership.bind(owner, declared, id);
     if (declared.kind === 'Firewall') await this.setRules(owner, id, declared);
-    return 'done';
+    // Its node makes it of its image; what boots from it comes after that.
+    return declared.kind === 'Volume' && declared.spec.image !== null ? 'waiting' : 'done';
   }
 
   private async make(declared: DeclaredResource, owner: LeasedOwner, claim: string): Promise<number> {
@@ -79,8 +80,9 @@ export class ResourceActions {
         return (await this.firewalls.create(owner, { environment_id, name }, claim)).id;
       }
       case 'Volume': {
-        const { size, type } = declared.spec;
-        return (await this.volumes.create(owner, { name, environment_name: environment, size, volume_type: type as 'Cloud-SSD' })).id;
+        const { size, type, image } = declared.spec;
+        const image_id = image === null ? null : await this.imageId(owner, environment, image);
+        return (await this.volumes.create(owner, { name, environment_name: environment, size, volume_type: type as 'Cloud-SSD', image_id })).id;
       }
       case 'Profile': {
         const { description, data } = declared.spec;
@@ -152,6 +154,18 @@ export class ResourceActions {
       add: (rule) => this.firewalls.addRule(owner, id, rule),
       remove: (ruleId) => this.firewalls.removeRule(owner, id, ruleId),
     });
+  }
+
+  /** As names of images are understood when a machine is made: the organization's own before those of everybody. */
+  private async imageId({ organizationId }: LeasedOwner, environment: string, name: string): Promise<number> {
+    const [row] = await this.dataSource.query<{ id: number }[]>(
+      `SELECT i.id FROM image i JOIN environment e ON e.region_id = i.region_id
+        WHERE e.organization_id = $1 AND e.name = $2 AND e.deleted_at IS NULL AND i.name = $3 AND i.deleted_at IS NULL
+          AND (i.organization_id = $1 OR i.organization_id IS NULL) ORDER BY i.organization_id NULLS LAST LIMIT 1`,
+      [organizationId, environment, name],
+    );
+    if (row === undefined) throw new ApiError(404, `There is no image ${JSON.stringify(name)} in the region of the environment ${environment}.`);
+    return row.id;
   }
 
   private async environmentId({ organizationId }: LeasedOwner, name: string): Promise<number> {

@@ -1,7 +1,7 @@
 /** From the rules that there are to those that are declared, of a firewall or of a machine. */
 import type { SecurityRuleSpec } from '../../../protocol/security-rule.js';
 import type { CreateSecurityRulePayload } from '../../security-rules/security-rule.dto.js';
-import { canonicalRules } from '../manifest/compile.js';
+import { asSent, canonicalRules } from '../manifest/rules.js';
 
 export type PresentRule = CreateSecurityRulePayload & { readonly id: number };
 
@@ -18,16 +18,6 @@ export async function setRules(declared: readonly SecurityRuleSpec[], { present,
   for (const rule of wanted.values()) await add(asSent(rule));
   for (const { id } of surplus) await remove(id);
 }
-
-/** As the API takes it. */
-export const asSent = ({ direction, ethertype, protocol, remoteIpPrefix, portMin, portMax }: SecurityRuleSpec): CreateSecurityRulePayload => ({
-  direction,
-  ethertype,
-  protocol: protocol as CreateSecurityRulePayload['protocol'],
-  remote_ip_prefix: remoteIpPrefix,
-  port_range_min: portMin ?? null,
-  port_range_max: portMax ?? null,
-});
 
 function textOf({ direction, ethertype, protocol, remote_ip_prefix, port_range_min, port_range_max }: PresentRule): string {
   const ports = typeof port_range_min !== 'number' || typeof port_range_max !== 'number' ? {} : { portMin: port_range_min, portMax: port_range_max };

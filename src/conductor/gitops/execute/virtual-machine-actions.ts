@@ -5,21 +5,21 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { VmId } from '../../../protocol/ids.js';
-import { DEFAULT_RULES, type SecurityRuleSpec } from '../../../protocol/security-rule.js';
 import { FirewallAttachmentsService } from '../../firewalls/firewall-attachments.service.js';
 import { FloatingIpsService } from '../../floating-ips/floating-ips.service.js';
 import { ApiError } from '../../http/api-error.js';
 import { SecurityRulesService } from '../../security-rules/security-rules.service.js';
+import { CustomFlavors } from '../../virtual-machines/custom-flavors.js';
 import { VmActions } from '../../virtual-machines/vm-actions.js';
 import { VmCallbacks } from '../../virtual-machines/vm-callbacks.js';
 import { VmCreation } from '../../virtual-machines/vm-creation.js';
 import { VmLabels } from '../../virtual-machines/vm-labels.js';
 import { VolumeAttachments } from '../../volumes/volume-attachments.js';
-import { canonicalRules } from '../manifest/compile.js';
+import { asMeasured, creationRequest } from '../manifest/creation-request.js';
 import type { DeclaredVirtualMachine, VirtualMachineSpec } from '../manifest/resource.js';
 import type { ActualOf, FieldChange } from '../plan/plan.js';
 import type { LeasedOwner } from '../state/ownership.js';
-import { asSent, setRules, type PresentRule } from './rule-changes.js';
+import { setRules, type PresentRule } from './rule-changes.js';
 import type { Outcome } from './resource-actions.js';
 
 type ActualVirtualMachine = ActualOf<'VirtualMachine'>;
@@ -44,6 +44,7 @@ export class VirtualMachineActions {
     private readonly dataSource: DataSource,
     private readonly creation: VmCreation,
     private readonly actions: VmActions,
+    private readonly flavors: CustomFlavors,
     private readonly labels: VmLabels,
     private readonly callbacks: VmCallbacks,
     private readonly firewalls: FirewallAttachmentsService,
@@ -53,18 +54,7 @@ export class VirtualMachineActions {
   ) {}
 
   async create(owner: LeasedOwner, { name, environment, spec, userData }: DeclaredVirtualMachine): Promise<number> {
-    const { instances } = await this.creation.create(owner, {
-      name,
-      environment_name: environment,
-      flavor_name: spec.flavor,
-      image_name: spec.image,
-      key_names: [...spec.keypairs],
-      labels: [...spec.labels],
-      ...(userData !== null && { user_data: userData }),
-      ...(spec.callback_url !== null && { callback_url: spec.callback_url }),
-      ...(spec.security_rules !== null && { security_rules: spec.security_rules.filter((rule) => !isDefault(rule)).map(asSent) }),
-      assign_floating_ip: spec.floating_ip,
-    });
+    const { instances } = await this.creation.create(owner, { name, ...creationRequest(environment, spec, userData) });
     return instances[0]!.id;
   }
 
@@ -114,7 +104,7 @@ export class VirtualMachineActions {
       case 'volumes':
         return await this.setVolumes(owner, declared, actual);
       case 'flavor':
-        await this.actions.actOnOne(owner, 'resize', { id }, { flavor: spec.flavor });
+        await this.actions.actOnOne(owner, 'resize', { id }, { flavor: typeof spec.flavor === 'string' ? spec.flavor : this.flavors.measure(asMeasured(spec.flavor)) });
         return 'out of service';
       case 'power':
         await this.actions.actOnOne(owner, powerAction(actual.spec.power, spec.power), { id });
@@ -152,10 +142,6 @@ export class VirtualMachineActions {
     return rows.map(({ id }) => id);
   }
 }
-
-const DEFAULTS = new Set(canonicalRules(DEFAULT_RULES).map((rule) => JSON.stringify(rule)));
-
-const isDefault = (rule: SecurityRuleSpec): boolean => DEFAULTS.has(JSON.stringify(rule));
 
 function powerAction(from: VirtualMachineSpec['power'], to: VirtualMachineSpec['power']): 'start' | 'stop' | 'hibernate-restore' {
   if (from === 'hibernated') return 'hibernate-restore';

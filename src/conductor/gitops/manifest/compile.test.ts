@@ -30,9 +30,12 @@ describe('a manifest', () => {
         protect: false,
         source: { file: 'vms/web.yaml', line: 2 },
         userData: null,
+        group: null,
         spec: {
           flavor: 'tiny-1',
           image: 'tiny',
+          boot_volume: null,
+          create_bootable_volume: false,
           keypairs: ['demo'],
           security_rules: null,
           user_data: null,
@@ -70,6 +73,40 @@ describe('a manifest', () => {
     });
   });
 
+  it('may have a size made to measure, and boot from a volume that is made of an image', async () => {
+    const measured = vm().replace('flavor: tiny-1', 'flavor: { cpu: 3, ram: 1.5, disk: 7, gpu: L40, gpu_count: 1 }');
+    const volume = 'apiVersion: baton/v1\nkind: Volume\nmetadata: { name: root, environment: demo }\nspec: { size: 2, image: tiny, count: 2 }';
+    const booting = vm('{ name: db, environment: demo }', "  count: 2\n  boot_volume: 'root-{{ index }}'").replace('  image: tiny\n', '');
+    const { resources, problems } = await compile({ 'a.yaml': [measured, volume, booting].join('\n---\n') });
+    expect(problems).toEqual([]);
+    expect(resources[0]).toMatchObject({ spec: { flavor: { cpu: 3, ram_mib: 1_536, disk: 7, gpu: 'L40', gpu_count: 1 }, image: 'tiny' } });
+    expect(resources[2]).toMatchObject({ name: 'root-2', spec: { size: 2, image: 'tiny' } });
+    expect(resources[4]).toMatchObject({ name: 'db-2', spec: { image: null, boot_volume: 'root-2', create_bootable_volume: false } });
+  });
+
+  it('can be kept as a profile: as a request for such a machine', async () => {
+    const kept = vm('{ name: web, environment: demo, labels: [b, a] }', '  create_bootable_volume: true\n  profile: { name: webs, description: As they are made }\n  count: 2');
+    const { resources, problems } = await compile({ 'a.yaml': kept });
+    expect(problems).toEqual([]);
+    expect(names({ resources, problems })).toEqual(['webs', 'web-1', 'web-2']);
+    expect(resources[0]).toMatchObject({
+      kind: 'Profile',
+      environment: '',
+      spec: {
+        description: 'As they are made',
+        data: {
+          environment_name: 'demo', flavor_name: 'tiny-1', image_name: 'tiny', create_bootable_volume: 'true', key_names: '["demo"]', labels: '["b","a"]', assign_floating_ip: 'false',
+        },
+      },
+    });
+  });
+
+  it('says how many of a group may be out of service: one, unless it says otherwise', async () => {
+    const groupOf = async (spec: string) => (await compile({ 'a.yaml': vm(undefined, spec) })).resources.at(-1);
+    expect(await groupOf('  count: 2')).toMatchObject({ group: { name: 'web', index: 2, maxUnavailable: 1 } });
+    expect(await groupOf('  count: 2\n  rollout: { max_unavailable: 5 }')).toMatchObject({ group: { maxUnavailable: 5 } });
+  });
+
   it('takes user data from a file beside it', async () => {
     const files = { 'vms/web.yaml': vm(undefined, '  user_data_file: ../init/web.sh'), 'init/web.sh': '#!/bin/sh\n' };
     expect((await compile(files)).resources[0]).toMatchObject({ userData: '#!/bin/sh\n' });
@@ -105,6 +142,18 @@ describe('what is wrong with a manifest', () => {
     ['a placeholder that there is not', vm("{ name: web, environment: demo, labels: ['{{ zone }}'] }"), 4, 'metadata.labels', 'no placeholder'],
     ['a placeholder without a group', vm("{ name: 'web-{{ index }}', environment: demo }"), 4, 'metadata.name', 'count'],
     ['the same keypair twice', vm(undefined, '  firewalls: [a, a]'), 9, 'spec.firewalls', 'twice'],
+    ['a size without its disk', vm().replace('flavor: tiny-1', 'flavor: { cpu: 1, ram: 1 }'), 6, 'spec.flavor.disk', 'is required'],
+    ['a size with more than there is', vm().replace('flavor: tiny-1', 'flavor: { cpu: 1, ram: 1, disk: 1, cores: 2 }'), 6, 'spec.flavor.cores', 'is not a known field'],
+    ['half a wish for GPUs', vm().replace('flavor: tiny-1', 'flavor: { cpu: 1, ram: 1, disk: 1, gpu: L40 }'), 6, 'spec.flavor', 'one of gpu and gpu_count'],
+    ['neither a name nor a size', vm().replace('flavor: tiny-1', 'flavor: 3'), 6, 'spec.flavor', 'must be the name of a flavor, or a size'],
+    ['no flavor', vm().replace('  flavor: tiny-1\n', ''), 5, 'spec.flavor', 'is required'],
+    ['nothing to boot from', vm().replace('  image: tiny\n', ''), 5, 'spec.image', 'is required, unless boot_volume is given'],
+    ['two things to boot from', vm(undefined, '  boot_volume: root'), 9, 'spec.boot_volume', 'beside image'],
+    ['two volumes to boot from', vm(undefined, '  boot_volume: root\n  create_bootable_volume: true').replace('  image: tiny\n', ''), 9, 'spec.create_bootable_volume', 'boots from one volume'],
+    ['the boot volume once more', vm(undefined, '  boot_volume: root\n  volumes: [root]').replace('  image: tiny\n', ''), 9, 'spec.volumes', 'boots from'],
+    ['a profile with placeholders', vm(undefined, "  count: 2\n  volumes: []\n  user_data: '{{ index }}'\n  profile: { name: p }"), 12, 'spec.profile', 'placeholders'],
+    ['a roll-out of one machine', vm(undefined, '  rollout: { max_unavailable: 2 }'), 9, 'spec.rollout', 'count'],
+    ['a roll-out of nothing at a time', vm(undefined, '  count: 2\n  rollout: { max_unavailable: 0 }'), 10, 'spec.rollout.max_unavailable', 'at least 1'],
     ['user data outside the repository', vm(undefined, '  user_data_file: ../../etc/passwd'), 9, 'spec.user_data_file', 'there is no file'],
     ['user data by an absolute name', vm(undefined, '  user_data_file: /etc/passwd'), 9, 'spec.user_data_file', 'there is no file'],
     ['user data twice', vm(undefined, '  user_data: a\n  user_data_file: b'), 10, 'spec.user_data_file', 'beside user_data'],

@@ -11,13 +11,16 @@ import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
 import { misshapenEnvironmentName, refusedEnvironmentName } from '../../environments/environment-name.js';
 import { ApiError } from '../../http/api-error.js';
 import { parsePublicKey } from '../../keypairs/openssh-public-key.js';
+import { profileData } from '../../profiles/profile-data.js';
 import { dataProblem } from '../../profiles/profile.requests.js';
 import { checkedRule } from '../../security-rules/checked-rule.js';
 import { VM_NAME_PATTERN, VM_NAME_RULE } from '../../virtual-machines/vm-names.js';
+import { creationRequest, MIB_PER_GB } from './creation-request.js';
 import { fieldName, isManifestFile, readDocuments, type ManifestFiles, type ReadDocument } from './read-documents.js';
 import { keyOf, titleOf, type DeclaredResource, type FirewallSpec, type ManifestProblem, type ResourceKey, type VirtualMachineSpec } from './resource.js';
-import type { DocumentOf } from './schema.js';
-import { fillIn, groupNames, unknownPlaceholder, type Placeholders } from './template.js';
+import { canonicalRules } from './rules.js';
+import { ONE_AT_A_TIME, type DocumentOf } from './schema.js';
+import { fillIn, groupNames, hasPlaceholder, unknownPlaceholder, type Placeholders } from './template.js';
 
 const MOST_RESOURCES = 5_000;
 /** As the API takes it. */
@@ -127,9 +130,9 @@ class Compilation {
       }
       case 'Volume': {
         const { environment, name } = document.metadata;
-        const { size, type } = document.spec;
+        const { size, type, image = null } = document.spec;
         return namesOf(name, document.spec.count).map(({ name }) => {
-          return { kind: 'Volume', environment, name: shortName(name), protect, source, spec: { size, type } };
+          return { kind: 'Volume', environment, name: shortName(name), protect, source, spec: { size, type, image } };
         });
       }
       case 'Profile': {
@@ -138,18 +141,20 @@ class Compilation {
         if (problem !== undefined) throw new Refusal(['spec', 'data'], problem);
         return [{ kind: 'Profile', environment: '', name, protect, source, spec: document.spec }];
       }
-      case 'VirtualMachine':
-        return this.virtualMachines(document, read, protect);
+      case 'VirtualMachine': {
+        const template = this.userDataOf(document, file);
+        return [...profileOf(document, template, { protect, source }), ...this.virtualMachines(document, template, { protect, source })];
+      }
     }
   }
 
-  private virtualMachines(document: DocumentOf<'VirtualMachine'>, read: ReadDocument, protect: boolean): DeclaredResource[] {
+  private virtualMachines(document: DocumentOf<'VirtualMachine'>, template: string | null, common: Common): DeclaredResource[] {
     const { metadata, spec } = document;
     const { environment } = metadata;
-    const template = this.userDataOf(document, read.file);
-    const source = { file: read.file, line: read.line };
     const group = namesOf(metadata.name, spec.count);
-    const securityRules = spec.security_rules === undefined ? null : rulesOf('security_rules', spec.security_rules, true);
+    if (spec.rollout !== undefined && spec.count === undefined) throw new Refusal(['spec', 'rollout'], 'is for groups: give spec.count too');
+    const maxUnavailable = spec.rollout?.max_unavailable ?? ONE_AT_A_TIME;
+    const canonical = canonicalSpec(document);
     // A text without placeholders is the same one for the whole group.
     let shared: string | undefined;
     return group.map(({ name, index }): DeclaredResource => {
@@ -161,20 +166,19 @@ class Compilation {
       const userData = text !== null && text === shared ? shared! : text;
       if (userData !== null && userData !== shared) this.chargeUserData(userData);
       shared = userData ?? undefined;
-      const canonical: VirtualMachineSpec = {
-        flavor: spec.flavor,
-        image: spec.image,
-        keypairs: filled(['spec', 'keypairs'], spec.keypairs),
+      const own: VirtualMachineSpec = {
+        ...canonical,
+        boot_volume: canonical.boot_volume === null ? null : filledIn(['spec', 'boot_volume'], canonical.boot_volume, placeholders),
+        keypairs: filled(['spec', 'keypairs'], canonical.keypairs),
         user_data: userData === null ? null : digestOf(userData),
-        labels: filled(['metadata', 'labels'], metadata.labels),
-        firewalls: filled(['spec', 'firewalls'], spec.firewalls),
-        volumes: filled(['spec', 'volumes'], spec.volumes),
-        security_rules: securityRules,
-        callback_url: spec.callback_url ?? null,
-        floating_ip: spec.floating_ip,
-        power: spec.power ?? 'unmanaged',
+        labels: filled(['metadata', 'labels'], canonical.labels),
+        firewalls: filled(['spec', 'firewalls'], canonical.firewalls),
+        volumes: filled(['spec', 'volumes'], canonical.volumes),
       };
-      return { kind: 'VirtualMachine', environment, name, protect, source, spec: canonical, userData };
+      if (own.boot_volume !== null && own.volumes.includes(own.boot_volume))
+        throw new Refusal(['spec', 'volumes'], 'names the volume that it boots from: leave it out here');
+      const membership = spec.count === undefined ? null : { name: metadata.name, index, maxUnavailable };
+      return { kind: 'VirtualMachine', environment, name, ...common, spec: own, userData, group: membership };
     });
   }
 
@@ -211,24 +215,62 @@ class Compilation {
   }
 }
 
+/** What is the same for all resources of a document. */
+type Common = Pick<DeclaredResource, 'protect' | 'source'>;
+
+/** With every default filled in, and placeholders as they stand. */
+function canonicalSpec({ metadata, spec }: DocumentOf<'VirtualMachine'>): VirtualMachineSpec {
+  return {
+    flavor: flavorOf(spec.flavor),
+    image: imageOf(spec),
+    boot_volume: spec.boot_volume ?? null,
+    create_bootable_volume: spec.create_bootable_volume,
+    keypairs: spec.keypairs,
+    user_data: null,
+    labels: metadata.labels,
+    firewalls: spec.firewalls,
+    volumes: spec.volumes,
+    security_rules: spec.security_rules === undefined ? null : rulesOf('security_rules', spec.security_rules, true),
+    callback_url: spec.callback_url ?? null,
+    floating_ip: spec.floating_ip,
+    power: spec.power ?? 'unmanaged',
+  };
+}
+
+/** What a document says of each of its machines, kept as the API keeps a request: without their names. */
+function profileOf(document: DocumentOf<'VirtualMachine'>, userData: string | null, common: Common): DeclaredResource[] {
+  const { metadata, spec } = document;
+  if (spec.profile === undefined) return [];
+  const name = shortName(spec.profile.name, ['spec', 'profile', 'name']);
+  const data = profileData(creationRequest(metadata.environment, canonicalSpec(document), userData));
+  const templated = [name, ...Object.values(data)].find(hasPlaceholder);
+  if (templated !== undefined) throw new Refusal(['spec', 'profile'], 'cannot be kept of a document with placeholders, which mean nothing to whoever uses the profile');
+  const problem = dataProblem(data);
+  if (problem !== undefined) throw new Refusal(['spec', 'profile'], problem);
+  return [{ kind: 'Profile', environment: '', name, ...common, spec: { description: spec.profile.description, data } }];
+}
+
+function flavorOf(flavor: DocumentOf<'VirtualMachine'>['spec']['flavor']): VirtualMachineSpec['flavor'] {
+  if (typeof flavor === 'string') return flavor;
+  const { cpu, ram, disk, gpu = '', gpu_count = 0 } = flavor;
+  if ((gpu === '') !== (gpu_count === 0)) throw new Refusal(['spec', 'flavor'], 'has one of gpu and gpu_count: give both or none');
+  return { cpu, ram_mib: Math.round(ram * MIB_PER_GB), disk, gpu, gpu_count };
+}
+
+function imageOf({ image, boot_volume, create_bootable_volume }: DocumentOf<'VirtualMachine'>['spec']): string | null {
+  if (boot_volume === undefined && image === undefined) throw new Refusal(['spec', 'image'], 'is required, unless boot_volume is given');
+  if (boot_volume !== undefined && image !== undefined) throw new Refusal(['spec', 'boot_volume'], 'cannot stand beside image: leave one of them out');
+  if (boot_volume !== undefined && create_bootable_volume)
+    throw new Refusal(['spec', 'create_bootable_volume'], 'cannot stand beside boot_volume: a machine boots from one volume');
+  return image ?? null;
+}
+
 /** `sha256:` and 64 hexadecimal digits: as the database computes it of what it has. */
 const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
 
 function rulesOf(field: string, rules: DocumentOf<'Firewall'>['spec']['rules'], beside: boolean): FirewallSpec['rules'] {
   const given = rules.map((rule, index) => refused(['spec', field, index], () => checkedRule(rule)));
   return canonicalRules([...(beside ? DEFAULT_RULES : []), ...given]);
-}
-
-/** Sorted and each once, so that two sets of rules are equal when they say the same. */
-export function canonicalRules(rules: FirewallSpec['rules']): FirewallSpec['rules'] {
-  const byText = new Map(
-    rules.map(({ direction, ethertype, protocol, remoteIpPrefix, portMin, portMax }) => {
-      const ports = portMin === undefined || portMax === undefined ? {} : { portMin, portMax };
-      const rule = { direction, ethertype, protocol, remoteIpPrefix, ...ports };
-      return [JSON.stringify(rule), rule];
-    }),
-  );
-  return [...byText.keys()].sort().map((text) => byText.get(text)!);
 }
 
 function refused<Result>(path: (string | number)[], check: () => Result): Result {
@@ -251,9 +293,9 @@ function plainName(name: string): string {
   return name;
 }
 
-function shortName(name: string): string {
+function shortName(name: string, path: readonly string[] = ['metadata', 'name']): string {
   if (name.length > MAX_NAME_LENGTH || name !== name.trim())
-    throw new Refusal(['metadata', 'name'], `${JSON.stringify(name)} must have 1 to ${MAX_NAME_LENGTH} characters and no space at either end`);
+    throw new Refusal(path, `${JSON.stringify(name)} must have 1 to ${MAX_NAME_LENGTH} characters and no space at either end`);
   return name;
 }
 

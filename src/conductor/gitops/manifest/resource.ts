@@ -25,6 +25,8 @@ export interface VolumeSpec {
   /** GiB. */
   readonly size: number;
   readonly type: string;
+  /** What it is made of, and what boots from it; null for one that begins empty. */
+  readonly image: string | null;
 }
 
 export interface ProfileSpec {
@@ -32,9 +34,25 @@ export interface ProfileSpec {
   readonly data: ProfileData;
 }
 
+/** A size made to measure. */
+export interface MeasuredFlavor {
+  readonly cpu: number;
+  readonly ram_mib: number;
+  /** GB. */
+  readonly disk: number;
+  /** Empty for none. */
+  readonly gpu: string;
+  readonly gpu_count: number;
+}
+
 export interface VirtualMachineSpec {
-  readonly flavor: string;
-  readonly image: string;
+  readonly flavor: string | MeasuredFlavor;
+  /** Null: it boots from a volume that is there. */
+  readonly image: string | null;
+  /** The volume it boots from, by its name. */
+  readonly boot_volume: string | null;
+  /** Its root disk is a volume that was made with it and outlives it. */
+  readonly create_bootable_volume: boolean;
   readonly keypairs: readonly string[];
   /** Digest of the text. */
   readonly user_data: string | null;
@@ -94,6 +112,17 @@ interface Declared<K extends Kind> extends Identity {
 export interface DeclaredVirtualMachine extends Declared<'VirtualMachine'> {
   /** What `spec.user_data` is the digest of. */
   readonly userData: string | null;
+  readonly group: GroupMembership | null;
+}
+
+/** One of several machines that one document declares. */
+export interface GroupMembership {
+  /** Of the group, as the document has it. */
+  readonly name: string;
+  /** From 1. */
+  readonly index: number;
+  /** How many of the group a change may keep out of service at a time. */
+  readonly maxUnavailable: number;
 }
 
 export type DeclaredResource =

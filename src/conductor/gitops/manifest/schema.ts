@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { PROTOCOL_NUMBERS, type ProtocolName } from '../../../protocol/security-rule.js';
 import { MAX_ENVIRONMENT_NAME_LENGTH } from '../../environments/environment-name.js';
+import { CUSTOM_FLAVOR_LIMITS } from '../../virtual-machines/size.request.js';
 import { KINDS, type Kind } from './resource.js';
 
 /** Of one document. More machines than that are better told apart by environments. */
@@ -50,6 +51,25 @@ const rule = z.strictObject({
   port_range_max: port.describe('Without one of the two, the other alone.'),
 });
 
+const measuredFlavor = z.strictObject({
+  cpu: z.int().min(1).max(CUSTOM_FLAVOR_LIMITS.mostVcpus),
+  ram: z.number().min(CUSTOM_FLAVOR_LIMITS.leastRamGb).max(CUSTOM_FLAVOR_LIMITS.mostRamGb).describe('GB, in steps of 1/1024.'),
+  disk: z.int().min(1).max(CUSTOM_FLAVOR_LIMITS.mostDiskGb).describe('GB.'),
+  gpu: z.string().min(1).regex(CUSTOM_FLAVOR_LIMITS.gpuModel, 'must be the name of a GPU model').optional().describe('Model; needs gpu_count too.'),
+  gpu_count: z.int().min(1).max(CUSTOM_FLAVOR_LIMITS.mostGpus).optional(),
+});
+
+export const ONE_AT_A_TIME = 1;
+
+const rollout = z.strictObject({
+  max_unavailable: z
+    .int()
+    .min(1)
+    .max(MOST_OF_A_GROUP)
+    .default(ONE_AT_A_TIME)
+    .describe('How many of the group a change may keep out of service at a time, while it replaces or resizes them.'),
+});
+
 const ofOrganization = { metadata: z.strictObject({ name, protect }) };
 const inEnvironment = { metadata: z.strictObject({ name, environment, protect }) };
 
@@ -74,6 +94,7 @@ const FORM = {
     spec: z.strictObject({
       size: z.int().min(1).max(1_048_576).describe('GiB.'),
       type: z.enum(['Cloud-SSD']).default('Cloud-SSD'),
+      image: reference.optional().describe('Makes it of this image, so that a machine can boot from it.'),
       count,
     }),
   },
@@ -92,8 +113,12 @@ const FORM = {
       labels: unique(z.array(label).max(20)).default([]),
     }),
     spec: z.strictObject({
-      flavor: reference.describe('Another flavor resizes the machine.'),
-      image: reference.describe('Another image replaces the machine.'),
+      flavor: z
+        .union([reference, measuredFlavor], { error: 'must be the name of a flavor, or a size of cpu, ram and disk' })
+        .describe('Its name, or a size made to measure. Another one resizes the machine.'),
+      image: reference.optional().describe('Another image replaces the machine. Needed unless boot_volume is given.'),
+      boot_volume: reference.optional().describe('Instead of an image: a bootable volume of the environment. Another one replaces the machine.'),
+      create_bootable_volume: z.boolean().default(false).describe('Makes the root disk a volume of its own, which outlives the machine.'),
       keypairs: unique(z.array(reference).min(1).max(20)).describe('Other keypairs replace the machine.'),
       user_data: z.string().optional().describe('For cloud-init. Another text replaces the machine.'),
       user_data_file: z.string().min(1).max(500).optional().describe('Instead of user_data: a file, named from the folder of this one.'),
@@ -103,7 +128,12 @@ const FORM = {
       callback_url: z.string().max(250).optional(),
       floating_ip: z.boolean().default(false),
       power: z.enum(['running', 'stopped']).optional().describe('Left out, who starts and stops it by hand is left alone.'),
+      profile: z
+        .strictObject({ name: z.string().min(1).max(50), description: z.string().max(150).default('') })
+        .optional()
+        .describe('Keeps what a request for such a machine says as a profile too, under this name.'),
       count,
+      rollout: rollout.optional().describe('Of a group.'),
     }),
   },
 } as const satisfies Record<Kind, { metadata: z.ZodType; spec: z.ZodType }>;
@@ -141,10 +171,19 @@ export function checkDocument(value: unknown): ManifestDocument | readonly Field
 
 function fieldProblems(issue: z.core.$ZodIssue): FieldProblem[] {
   const path = issue.path as (string | number)[];
+  if (issue.code === 'invalid_union') return unionProblems(issue, path);
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({ path: [...path, key], message: 'is not a known field' }));
   if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) return [{ path, message: 'is required' }];
   return [{ path, message: inWords(issue) }];
+}
+
+/** Of the form that was meant, where the value shows which. */
+function unionProblems({ errors, message }: z.core.$ZodIssueInvalidUnion, path: (string | number)[]): FieldProblem[] {
+  const meant = errors.find((issues) => !issues.some((inner) => inner.code === 'invalid_type' && inner.path.length === 0));
+  if (meant !== undefined) return meant.flatMap((inner) => fieldProblems({ ...inner, path: [...path, ...inner.path] } as z.core.$ZodIssue));
+  const isMissing = errors.every((issues) => issues.every((inner) => inner.message.endsWith('received undefined')));
+  return [{ path, message: isMissing ? 'is required' : message }];
 }
 
 function inWords(issue: z.core.$ZodIssue): string {

@@ -24,6 +24,8 @@ export function unknownPlaceholder(text: string): string | undefined {
   return undefined;
 }
 
+export const hasPlaceholder = (text: string): boolean => text.search(PLACEHOLDER) >= 0;
+
 /**
  * Without a count the name alone. With one, also of 1, a group: its names stay what they are when it grows.
  * @returns undefined for a name whose placeholders cannot be filled in.

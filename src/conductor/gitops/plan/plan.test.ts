@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ResourceKey } from '../manifest/resource.js';
-import { plan, type Action, type PruningPolicy } from './plan.js';
+import { keyOf, type DeclaredResource, type ResourceKey } from '../manifest/resource.js';
+import { plan, type Action, type ActualResource, type PruningPolicy } from './plan.js';
 import { actual, declared } from './resources.fixture.js';
 
 const PRUNING: PruningPolicy = { prune: true, limit: 10, spent: 0, complete: true };
@@ -9,6 +9,8 @@ const told = ({ actions }: { actions: readonly Action[] }): string[] =>
   actions.map(({ verb, identity, changes }) => [verb, identity.name, ...changes.map(({ field }) => field)].join(' '));
 
 const web = declared('VirtualMachine', 'web');
+
+const MEASURED = { cpu: 3, ram_mib: 1_536, disk: 7, gpu: '', gpu_count: 0 };
 
 describe('a plan', () => {
   it('creates what is missing, what is used before what uses it', () => {
@@ -38,6 +40,9 @@ describe('a plan', () => {
     ['another image', { image: 'huge', labels: ['a'] }, 'replace web labels image'],
     ['other keypairs', { keypairs: ['k1'] }, 'replace web keypairs'],
     ['other user data', { user_data: 'sha256:1' }, 'replace web user_data'],
+    ['a size made to measure', { flavor: MEASURED }, 'update web flavor'],
+    ['a volume to boot from', { image: null, boot_volume: 'v' }, 'replace web image boot_volume'],
+    ['a root disk that outlives it', { create_bootable_volume: true }, 'replace web create_bootable_volume'],
   ])('gives a machine %s', (_what, change, told_) => {
     const running = actual(web, { spec: { ...web.spec, power: 'running' } as never });
     expect(told(plan([declared('VirtualMachine', 'web', change)], [running], PRUNING))).toEqual([told_]);
@@ -71,6 +76,32 @@ describe('a plan', () => {
       expect.stringMatching(/^Environment e0 .* VirtualMachine e0\/web uses it/),
       expect.stringMatching(/^Keypair e0\/k0 .* VirtualMachine e0\/web uses it/),
     ]);
+  });
+
+  it('resizes a machine from a size made to measure, and leaves one of the same size alone', () => {
+    const before = actual(declared('VirtualMachine', 'web', { flavor: MEASURED }));
+    expect(told(plan([web], [before], PRUNING))).toEqual(['update web flavor']);
+    expect(told(plan([declared('VirtualMachine', 'web', { flavor: { gpu_count: 0, gpu: '', disk: 7, ram_mib: 1_536, cpu: 3 } })], [before], PRUNING))).toEqual([]);
+  });
+
+  it('makes what boots from a volume after the volume has come to rest, and after who had it has let it go', () => {
+    const booting = declared('VirtualMachine', 'web', { image: null, boot_volume: 'v' });
+    const volume = declared('Volume', 'v', { image: 'tiny' });
+    expect(plan([booting, volume], [], PRUNING).actions.map(({ key, after }) => [key, after])).toEqual([
+      ['Volume/e0/v', []],
+      ['VirtualMachine/e0/web', ['Volume/e0/v']],
+    ]);
+    expect(plan([booting, volume], [actual(volume, { readiness: 'busy' })], PRUNING).actions[0]!.after).toEqual(['Volume/e0/v']);
+    const other = actual(declared('VirtualMachine', 'other', { image: null, boot_volume: 'v' }));
+    const { actions } = plan([booting, volume], [actual(volume), other], PRUNING);
+    expect([told({ actions }), actions[1]!.after]).toEqual([['delete other', 'create web'], ['VirtualMachine/e0/other']]);
+  });
+
+  it('does nothing for what names something that there is not: it says so, and where', () => {
+    const impossible = new Map([[keyOf(web), { field: 'spec.image', message: 'names the image "huge", which the region default-1 does not have' }]]);
+    const { actions, problems } = plan([declared('VirtualMachine', 'web', { image: 'huge' })], [actual(web)], PRUNING, impossible);
+    expect([actions, problems]).toEqual([[], [expect.objectContaining({ title: 'VirtualMachine e0/web', field: 'spec.image' })]]);
+    expect(plan([web], [actual(web)], PRUNING, impossible).problems).toEqual([]);
   });
 
   it('never loses a volume by a change', () => {
@@ -119,5 +150,55 @@ describe('a plan', () => {
       ['VirtualMachine/e0/web' as ResourceKey, []],
       ['Firewall/e0/f' as ResourceKey, ['VirtualMachine/e0/web']],
     ]);
+  });
+});
+
+describe('a roll-out', () => {
+  const member = (index: number, change: object = {}, maxUnavailable = 1): DeclaredResource =>
+    ({ ...declared('VirtualMachine', `web-${index}`, change), group: { name: 'web', index, maxUnavailable } }) as DeclaredResource;
+  const group = (change: object = {}, maxUnavailable = 1): DeclaredResource[] => [1, 2, 10].map((index) => member(index, change, maxUnavailable));
+  const there = (change: (name: string) => Partial<ActualResource> = () => ({})): ActualResource[] => group().map((resource) => actual(resource, change(resource.name)));
+  const begun = ({ actions }: { actions: readonly Action[] }): string[] => told({ actions: actions.filter(({ held }) => held === undefined) });
+  const held = ({ actions }: { actions: readonly Action[] }): unknown[] =>
+    actions.flatMap((action) => (action.held === undefined ? [] : [[action.identity.name, action.held.by.map(({ title }) => title), action.held.stoppedBy]]));
+
+  it('replaces or resizes one of a group at a time, in the order of their numbers, and shows the others', () => {
+    for (const change of [{ image: 'huge' }, { flavor: 'tiny-2' }]) {
+      const planned = plan(group(change), there(), PRUNING);
+      expect(planned.actions).toHaveLength(3);
+      expect(begun(planned)).toEqual([expect.stringContaining('web-1 ')]);
+      expect(held(planned).sort()).toEqual([['web-10', ['VirtualMachine e0/web-1'], undefined], ['web-2', ['VirtualMachine e0/web-1'], undefined]]);
+    }
+  });
+
+  it('goes on as far as those that are out of service allow', () => {
+    const two = plan(group({ image: 'huge' }, 2), there(), PRUNING);
+    expect(begun(two)).toEqual(['replace web-1 image', 'replace web-2 image']);
+    const whileOneIsMade = plan(group({ image: 'huge' }, 2), there().slice(1), PRUNING);
+    expect(begun(whileOneIsMade)).toEqual(['replace web-2 image', 'create web-1']);
+    const successor = actual(member(1, { image: 'huge' }), { readiness: 'busy' });
+    expect(begun(plan(group({ image: 'huge' }), [successor, ...there().slice(1)], PRUNING))).toEqual([]);
+    const arrived = actual(member(1, { image: 'huge' }));
+    expect(begun(plan(group({ image: 'huge' }), [arrived, ...there().slice(1)], PRUNING))).toEqual(['replace web-2 image']);
+  });
+
+  it('stops where a successor is in error, and says so', () => {
+    const failed = actual(member(1, { image: 'huge' }), { readiness: 'failed', fault: 'no boot' });
+    const planned = plan(group({ image: 'huge' }), [failed, ...there().slice(1)], PRUNING);
+    expect(begun(planned)).toEqual([]);
+    expect(held(planned)[0]).toEqual([expect.any(String), ['VirtualMachine e0/web-1'], 'VirtualMachine e0/web-1']);
+    const mended = plan(group({ image: 'tiny-3' }), [failed, ...there().slice(1)], PRUNING);
+    expect([begun(mended), held(mended)[0]]).toEqual([['replace web-1 image'], [expect.any(String), ['VirtualMachine e0/web-1'], undefined]]);
+  });
+
+  it('counts as a whole for the limit of one commit', () => {
+    expect(plan(group({ image: 'huge' }), there(), { ...PRUNING, limit: 2 })).toMatchObject({ actions: [], problems: { length: 3 } });
+    expect(begun(plan(group({ image: 'huge' }), [actual(member(1, { image: 'huge' })), ...there().slice(1)], { ...PRUNING, limit: 3, spent: 1 }))).toEqual(['replace web-2 image']);
+  });
+
+  it('keeps neither labels nor single machines back', () => {
+    expect(begun(plan(group({ labels: ['a'] }), there(), PRUNING))).toHaveLength(3);
+    const single = ['a', 'b'].map((name) => declared('VirtualMachine', name, { image: 'huge' }));
+    expect(begun(plan(single, ['a', 'b'].map((name) => actual(declared('VirtualMachine', name))), PRUNING))).toHaveLength(2);
   });
 });

@@ -17,6 +17,7 @@ import {
   type VirtualMachineSpec,
 } from '../manifest/resource.js';
 import { inOrder, usesOf } from './order.js';
+import { rolledOut, type Hold } from './rollout.js';
 
 /** How a field gets its new value. `refuse`: it cannot, and the resource holds what a replacement would lose. */
 type Way = 'in place' | 'replace' | 'refuse';
@@ -25,7 +26,7 @@ const WAYS: { readonly [K in Kind]: Readonly<Record<keyof SpecOf[K] | 'name' | '
   Environment: { name: 'in place', environment: 'refuse', region: 'refuse' },
   Keypair: { name: 'in place', environment: 'refuse', public_key: 'replace' },
   Firewall: { name: 'refuse', environment: 'refuse', rules: 'in place' },
-  Volume: { name: 'refuse', environment: 'in place', size: 'in place', type: 'refuse' },
+  Volume: { name: 'refuse', environment: 'in place', size: 'in place', type: 'refuse', image: 'refuse' },
   Profile: { name: 'refuse', environment: 'refuse', description: 'replace', data: 'replace' },
   VirtualMachine: {
     name: 'refuse',
@@ -40,6 +41,8 @@ const WAYS: { readonly [K in Kind]: Readonly<Record<keyof SpecOf[K] | 'name' | '
     power: 'in place',
     // A guest reads these when it boots for the first time, and never again.
     image: 'replace',
+    boot_volume: 'replace',
+    create_bootable_volume: 'replace',
     keypairs: 'replace',
     user_data: 'replace',
   },
@@ -87,14 +90,24 @@ export interface Action {
   readonly declared: DeclaredResource | undefined;
   /** What is different; empty for `create` and `delete`. */
   readonly changes: readonly FieldChange[];
-  /** Keys whose actions have to be done before. */
+  /** Keys whose actions have to be done before, or that have to come to rest before. */
   readonly after: readonly ResourceKey[];
+  /** Not now: enough of its group are out of service. */
+  readonly held?: Hold;
 }
 
 export interface PlanProblem {
   readonly key: ResourceKey;
   readonly title: string;
   readonly source: Source | undefined;
+  /** Empty when it is about the resource as a whole. */
+  readonly field: string;
+  readonly message: string;
+}
+
+/** Why something cannot be carried out, in words that follow the name of the resource. */
+export interface Impossibility {
+  readonly field: string;
   readonly message: string;
 }
 
@@ -120,7 +133,13 @@ export interface Plan {
   readonly kept: readonly Identity[];
 }
 
-export function plan(desired: readonly DeclaredResource[], actual: readonly (ActualResource | ForeignResource)[], pruning: PruningPolicy): Plan {
+/** @param impossible what cannot be carried out although the plan would have it, in words: then it is a problem, and nothing is done for it. */
+export function plan(
+  desired: readonly DeclaredResource[],
+  actual: readonly (ActualResource | ForeignResource)[],
+  pruning: PruningPolicy,
+  impossible: ReadonlyMap<ResourceKey, Impossibility> = new Map(),
+): Plan {
   const present = new Map(actual.map((resource) => [keyOf(resource), resource]));
   const settling: Identity[] = [];
   const declared = new Set<ResourceKey>();
@@ -132,7 +151,9 @@ export function plan(desired: readonly DeclaredResource[], actual: readonly (Act
     const key = keyOf(resource);
     declared.add(key);
     const found = present.get(key);
-    const outcome = found === undefined ? create(resource) : compare(resource, found);
+    const wanted = found === undefined ? create(resource) : compare(resource, found);
+    const reason = wanted && impossible.get(key);
+    const outcome = reason === undefined ? wanted : problem(resource, resource.source, reason.message, reason.field);
     if (outcome === undefined) {
       unchanged++;
       if (found?.owned === true && found.readiness === 'busy') settling.push(identityOf(resource));
@@ -156,9 +177,10 @@ export function plan(desired: readonly DeclaredResource[], actual: readonly (Act
   }
 
   const limited = withinLimit(actions, pruning);
+  const allProblems = [...problems, ...limited.problems].sort(byKey);
   return {
-    actions: inOrder(limited.actions),
-    problems: [...problems, ...limited.problems].sort(byKey),
+    actions: inOrder(rolledOut(limited.actions, desired, present, allProblems), new Set(settling.map(keyOf))),
+    problems: allProblems,
     unchanged,
     settling: settling.sort(byIdentity),
     kept: [...kept, ...limited.kept].map(identityOf).sort(byIdentity),
@@ -261,10 +283,11 @@ export const destroys = ({ verb, actual, identity }: Action): boolean =>
 
 const identityOf = ({ kind, environment, name }: Identity): Identity => ({ kind, environment, name });
 
-const problem = (identity: Identity, source: Source | undefined, message: string): PlanProblem => ({
+const problem = (identity: Identity, source: Source | undefined, message: string, field = ''): PlanProblem => ({
   key: keyOf(identity),
   title: titleOf(identity),
   source,
+  field,
   message,
 });
 

@@ -4,6 +4,7 @@ import type { CompiledManifest } from '../manifest/compile.js';
 import { titleOf, type DeclaredResource, type ManifestProblem } from '../manifest/resource.js';
 import { plan, type ActualResource, type Plan } from '../plan/plan.js';
 import { ActualState, type Owner } from '../state/actual-state.js';
+import { References } from '../state/references.js';
 import type { SyncProblem } from '../gitops-sync.entity.js';
 
 export interface Assessment {
@@ -22,25 +23,26 @@ export interface AssessedRepository extends Owner {
 
 @Injectable()
 export class Assessments {
-  constructor(private readonly actual: ActualState) {}
+  constructor(
+    private readonly actual: ActualState,
+    private readonly references: References,
+  ) {}
 
   async assess(repository: AssessedRepository, manifest: CompiledManifest, spent: number): Promise<Assessment> {
     const { allowed, refused } = within(repository.environments, manifest.resources);
     const actual = await this.actual.load(repository, allowed);
     const wrong = [...manifest.problems, ...refused];
-    const planned = plan(allowed, actual, {
-      prune: repository.prune,
-      limit: repository.pruneLimit,
-      spent,
-      complete: wrong.length === 0,
-    });
+    const pruning = { prune: repository.prune, limit: repository.pruneLimit, spent, complete: wrong.length === 0 };
+    const possible = plan(allowed, actual, pruning);
+    const impossible = await this.references.missing(repository, possible.actions, allowed);
+    const planned = impossible.size === 0 ? possible : plan(allowed, actual, pruning, impossible);
     const problems = [
       ...wrong.map(({ file, line, field, message }) => ({ resource: '', file, line, field, message })),
-      ...planned.problems.map(({ title, source, message }) => ({
+      ...planned.problems.map(({ title, source, field, message }) => ({
         resource: title,
         file: source?.file ?? '',
         line: source?.line ?? null,
-        field: '',
+        field,
         message: `${title} ${message}`,
       })),
     ];

@@ -112,7 +112,7 @@ function statusOf(name: string, { state, actions, problems }: EndedSync): Commit
       return { context, state: problems.length === 0 ? 'success' : 'failure', description: planInWords(actions.length, undefined, problems) };
     case 'failed': {
       const undone = actions.filter(({ result }) => result !== 'done');
-      const reason = undone.find(({ message }) => message !== '')?.message ?? problems[0]?.message ?? '';
+      const reason = (undone.find(({ result }) => result === 'failed') ?? undone.find(({ message }) => message !== ''))?.message ?? problems[0]?.message ?? '';
       return { context, state: 'failure', description: `${undone.length + problems.length} could not be done: ${reason}` };
     }
   }

@@ -10,7 +10,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import type { GitCommit } from '../git/git-fetcher.js';
 import type { SyncTrigger } from '../git-repository.entity.js';
 import type { SyncAction } from '../gitops-sync.entity.js';
-import { describe, Execution } from '../execute/execution.js';
+import { describe, Execution, isUnderWay, onItsWay, ON_ITS_WAY } from '../execute/execution.js';
 import { titleOf } from '../manifest/resource.js';
 import { Ownership } from '../state/ownership.js';
 import { Assessments, type Assessment } from './assessment.js';
@@ -21,10 +21,8 @@ import { Syncs, type Sync } from './syncs.js';
 /** How soon a machine that is on its way is looked at again, in milliseconds; longer with each second it takes. */
 const SOONEST_MS = 100;
 const LATEST_MS = 2_000;
-/** Of a sync. What is not done by then is told, and tried again like all that failed. */
+/** Of a sync; each machine that it replaces brings as much again. What is not done by then is told, and tried again like all that failed. */
 const DEADLINE_MS = 30 * 60_000;
-/** Of a machine that has all that was declared, and has not arrived. */
-const ON_ITS_WAY = 'is on its way';
 /** Before the first retry of what failed; doubled each time, up to the poll interval. */
 const RETRY_MS = 15_000;
 
@@ -87,21 +85,15 @@ export class Reconciler {
   private async carryOn(repository: LeasedRepository, sync: Sync, commit: GitCommit, assessment: Assessment, aborted: () => Promise<boolean>): Promise<number> {
     const { plan, problems } = assessment;
     const { actions, destroyed } = await this.carryOut(repository, sync, commit, assessment, aborted);
-    const waiting: SyncAction[] = plan.settling.map((identity) => ({
-      verb: 'update',
-      resource: titleOf(identity),
-      fields: [],
-      result: 'waiting',
-      message: ON_ITS_WAY,
-    }));
+    const waiting = plan.settling.map(onItsWay);
     const progress = { actions: merged(sync.actions, [...actions, ...waiting]), problems, destroyed: sync.destroyed + destroyed };
     const age = Date.now() - sync.startedAt.getTime();
-    const underWay = [...actions, ...waiting].some(({ result }) => result === 'done' || result === 'waiting');
+    const underWay = [...actions, ...waiting].some(isUnderWay);
     if (await aborted()) {
       await this.syncs.save(repository, sync, progress);
       return 0;
     }
-    if (underWay && age < DEADLINE_MS) {
+    if (underWay && age < DEADLINE_MS * (1 + progress.destroyed)) {
       await this.syncs.save(repository, sync, progress);
       return actions.some(({ result }) => result === 'done') ? 0 : Math.min(LATEST_MS, SOONEST_MS + age / 10);
     }

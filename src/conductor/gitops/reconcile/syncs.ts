@@ -206,7 +206,7 @@ function summaryOf(state: 'succeeded' | 'failed', commit: GitCommit, { actions, 
   const of = `commit ${shortOf(commit.id)}`;
   if (state === 'succeeded') return `Everything is as ${of} says: ${done} ${done === 1 ? 'action' : 'actions'}.`;
   const failed = actions.filter(({ result }) => result !== 'done');
-  const first = failed[0]?.message ?? problems[0]?.message ?? '';
+  const first = (failed.find(({ result }) => result === 'failed') ?? failed[0])?.message ?? problems[0]?.message ?? '';
   return `Of ${of}, ${failed.length} could not be done and ${problems.length} cannot be done: ${first}`;
 }
 

@@ -3,6 +3,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { Envelope } from '../../http/envelope.js';
 import { titleOf } from '../manifest/resource.js';
 import type { Action } from '../plan/plan.js';
+import { heldInWords, stoppedInWords } from '../plan/rollout.js';
 import type { Assessment } from '../reconcile/assessment.js';
 import { SyncProblemFields } from './sync.responses.js';
 
@@ -33,12 +34,16 @@ export class PlannedActionFields {
   @ApiProperty({ type: 'integer', nullable: true })
   line: number | null;
 
-  constructor({ verb, identity, changes, declared }: Action) {
+  @ApiProperty({ description: 'Why it is not begun at once: others of its group are first. Empty for most.' })
+  waits: string;
+
+  constructor({ verb, identity, changes, declared, held }: Action) {
     this.verb = verb;
     this.resource = titleOf(identity);
     this.changes = changes;
     this.file = declared?.source.file ?? '';
     this.line = declared?.source.line ?? null;
+    this.waits = held === undefined ? '' : held.stoppedBy === undefined ? heldInWords(held) : stoppedInWords(held.group, held.stoppedBy);
   }
 }
 

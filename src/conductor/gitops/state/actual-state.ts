@@ -6,10 +6,11 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { OrganizationId } from '../../../protocol/ids.js';
 import type { SecurityRuleSpec } from '../../../protocol/security-rule.js';
-import { canonicalRules } from '../manifest/compile.js';
 import { keyOf, type DeclaredResource, type Identity, type Kind, type Power, type SpecOf, type VirtualMachineSpec } from '../manifest/resource.js';
+import { canonicalRules } from '../manifest/rules.js';
 import type { ActualResource, ForeignResource, Readiness } from '../plan/plan.js';
 import type { VmStatus } from '../../virtual-machines/vm-status.js';
+import { STAGE, type VolumeStage } from '../../volumes/volume-view.js';
 
 export interface Owner {
   readonly id: number;
@@ -59,11 +60,16 @@ const SELECT: Readonly<Record<Kind, string>> = {
   Firewall: `SELECT ${OWNED}, f.id, f.name AS current_name, e.name AS current_environment,
     ${rules('s.firewall_id = f.id')} AS rules`,
   Volume: `SELECT ${OWNED}, v.id, v.name AS current_name, e.name AS current_environment, v.size_gib AS size, v.volume_type AS type,
-    v.removal_requested_at IS NOT NULL AS removing,
+    (SELECT i.name FROM image i WHERE i.id = v.image_id) AS image, ${STAGE} AS stage, v.fault,
     EXISTS (SELECT 1 FROM volume_attachment a WHERE a.volume_id = v.id AND a.status = 'DETACHING') AS detaching`,
   Profile: `SELECT ${OWNED}, p.id, p.name AS current_name, '' AS current_environment, p.description, p.data`,
   VirtualMachine: `SELECT ${OWNED}, vm.id, vm.name AS current_name, e.name AS current_environment, vm.status, vm.fault,
-    vm.desired_power, fl.name AS flavor, i.name AS image, vm.callback_url,
+    vm.desired_power,
+    CASE WHEN fl.custom THEN json_build_object('cpu', fl.cpu, 'ram_mib', fl.ram_mib, 'disk', fl.disk, 'gpu', fl.gpu, 'gpu_count', fl.gpu_count)
+         ELSE to_json(fl.name) END AS flavor, i.name AS image, vm.callback_url,
+    (SELECT json_build_object('volume', w.name, 'made_with_it', w.name LIKE '%-root-' || vm.id)
+       FROM volume_attachment a JOIN volume w ON w.id = a.volume_id
+      WHERE a.virtual_machine_id = vm.id AND a.root AND a.status <> 'DETACHED') AS root,
     'sha256:' || encode(sha256(convert_to(vm.user_data, 'UTF8')), 'hex') AS user_data,
     vm.awaits_floating_ip OR EXISTS (SELECT 1 FROM floating_ip x WHERE x.virtual_machine_id = vm.id
       AND NOT (x.detaching AND x.changed_for IS NOT DISTINCT FROM vm.id)) AS floating_ip,
@@ -74,7 +80,7 @@ const SELECT: Readonly<Record<Kind, string>> = {
     ${names('l.label FROM virtual_machine_label l WHERE l.virtual_machine_id = vm.id')} AS labels,
     ${names('w.name FROM firewall_attachment a JOIN firewall w ON w.id = a.firewall_id WHERE a.virtual_machine_id = vm.id')} AS firewalls,
     ${names(`v.name FROM volume_attachment a JOIN volume v ON v.id = a.volume_id
-              WHERE a.virtual_machine_id = vm.id AND a.status IN ('ATTACHING', 'ATTACHED')`)} AS volumes`,
+              WHERE a.virtual_machine_id = vm.id AND NOT a.root AND a.status IN ('ATTACHING', 'ATTACHED')`)} AS volumes`,
 };
 
 /** Whether something of this name is there, whoever made it. */
@@ -134,8 +140,10 @@ interface RuleRow extends Omit<SecurityRuleSpec, 'portMin' | 'portMax'> {
 const rulesFrom = (rows: readonly RuleRow[]): readonly SecurityRuleSpec[] =>
   canonicalRules(rows.map(({ portMin, portMax, ...rule }) => (portMin === null || portMax === null ? rule : { ...rule, portMin, portMax })));
 
-interface VmRow extends Omit<VirtualMachineSpec, 'power' | 'security_rules'> {
+interface VmRow extends Omit<VirtualMachineSpec, 'power' | 'security_rules' | 'boot_volume' | 'create_bootable_volume'> {
   readonly security_rules: readonly RuleRow[];
+  /** What it boots from, unless that is a disk of its own. */
+  readonly root: { readonly volume: string; readonly made_with_it: boolean } | null;
   readonly status: VmStatus;
   readonly fault: string | null;
   readonly desired_power: Power;
@@ -148,15 +156,18 @@ const READERS: { readonly [K in Kind]: (row: never) => Reading<K> } = {
   Firewall: ({ rules }: { rules: RuleRow[] }) => ({
     spec: { rules: rulesFrom(rules) },
   }),
-  Volume: ({ size, type, removing, detaching }: SpecOf['Volume'] & { removing: boolean; detaching: boolean }) => ({
-    spec: { size, type },
-    readiness: removing ? 'deleting' : detaching ? 'busy' : 'ready',
+  Volume: ({ size, type, image, stage, fault, detaching }: SpecOf['Volume'] & { stage: VolumeStage; fault: string | null; detaching: boolean }) => ({
+    spec: { size, type, image },
+    readiness: detaching && STAGED[stage] === 'ready' ? 'busy' : STAGED[stage],
+    fault,
   }),
   Profile: ({ description, data }: SpecOf['Profile']) => ({ spec: { description, data } }),
   VirtualMachine: (row: VmRow) => ({
     spec: {
       flavor: row.flavor,
-      image: row.image,
+      image: row.root === null || row.root.made_with_it ? row.image : null,
+      boot_volume: row.root === null || row.root.made_with_it ? null : row.root.volume,
+      create_bootable_volume: row.root?.made_with_it ?? false,
       keypairs: row.keypairs.toSorted(),
       user_data: row.user_data,
       labels: row.labels.toSorted(),
@@ -174,6 +185,8 @@ const READERS: { readonly [K in Kind]: (row: never) => Reading<K> } = {
 
 /** Of a machine that has arrived, whatever was wished: one that switched itself off is off. */
 const POWER: Readonly<Partial<Record<VmStatus, Power>>> = { ACTIVE: 'running', SHUTOFF: 'stopped', HIBERNATED: 'hibernated' };
+
+const STAGED: Readonly<Record<VolumeStage, Readiness>> = { preparing: 'busy', failed: 'failed', ready: 'ready', removing: 'deleting', gone: 'deleting' };
 
 const READINESS: Readonly<Record<VmStatus, Readiness>> = {
   CREATING: 'busy',
