@@ -23,6 +23,13 @@ describe('a security rule', () => {
     expect(check({ port_range_min: null, port_range_max: null })).not.toHaveProperty('portMin');
   });
 
+  it('takes 0 for a port that is not given, where no range can be meant', () => {
+    expect(check({ port_range_min: 0, port_range_max: 0 })).not.toHaveProperty('portMin');
+    expect(check({ protocol: 'icmp', port_range_min: 0, port_range_max: 0 })).not.toHaveProperty('portMin');
+    expect(check({ port_range_min: 22, port_range_max: 0 })).toMatchObject({ portMin: 22, portMax: 22 });
+    expect(() => check({ port_range_min: 0, port_range_max: 443 })).toThrow(/ports begin with 1/);
+  });
+
   it.each([
     ['10.1.2.3/8', '10.0.0.0/8', 'IPv4'],
     ['10.1.2.3', '10.1.2.3/32', 'IPv4'],

@@ -14,8 +14,7 @@ const ALL_PORTS = { min: 1, max: 65_535 };
 export function checkedRule(payload: CreateSecurityRulePayload): SecurityRuleSpec {
   const { direction, ethertype, protocol } = payload;
   const remoteIpPrefix = checkedPrefix(payload.remote_ip_prefix, ethertype);
-  const min = payload.port_range_min ?? payload.port_range_max ?? undefined;
-  const max = payload.port_range_max ?? payload.port_range_min ?? undefined;
+  const { min, max } = portsOf(payload);
   if (min === undefined || max === undefined) return { direction, ethertype, protocol, remoteIpPrefix };
   if (min > max) throw badRequest(`port_range_min is ${min}, above port_range_max, which is ${max}. Exchange them.`);
   // All ports together restrict nothing: so Infrahub shows the default rules, which have no protocol either.
@@ -23,6 +22,14 @@ export function checkedRule(payload: CreateSecurityRulePayload): SecurityRuleSpe
   if (!WITH_PORTS.includes(protocol) && !unrestricted)
     throw badRequest(`The protocol ${protocol} has no ports. Leave port_range_min and port_range_max out, or use ${WITH_PORTS.join(', ')}.`);
   return { direction, ethertype, protocol, remoteIpPrefix, portMin: min, portMax: max };
+}
+
+/** Terraform's provider sends 0 for a port that is not given. From 0 to another, though, may be meant as a range. */
+function portsOf({ port_range_min, port_range_max }: CreateSecurityRulePayload): { min?: number; max?: number } {
+  if (port_range_min === 0 && port_range_max)
+    throw badRequest(`port_range_min is 0, and ports begin with 1. Give both: 1 for all up to ${port_range_max}, or ${port_range_max} for that one.`);
+  const min = port_range_min || port_range_max || undefined;
+  return { min, max: port_range_max || min };
 }
 
 function checkedPrefix(text: string, ethertype: SecurityRuleSpec['ethertype']): string {

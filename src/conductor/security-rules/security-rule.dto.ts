@@ -35,17 +35,17 @@ export class CreateSecurityRulePayload {
   @MaxLength(64)
   remote_ip_prefix: string;
 
-  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 65535, description: 'For tcp, udp and sctp; without ports, all.' })
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 65535, description: 'For tcp, udp and sctp; without ports, all. 0 is none.' })
   @IsOptional()
   @IsInt()
-  @Min(1)
+  @Min(0)
   @Max(65_535)
   port_range_min?: number | null;
 
-  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: 65535, description: 'Without one of the two, the other alone.' })
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: 65535, description: 'Without one of the two, the other alone.' })
   @IsOptional()
   @IsInt()
-  @Min(1)
+  @Min(0)
   @Max(65_535)
   port_range_max?: number | null;
 }
