@@ -133,6 +133,19 @@ describe('what Baton leaves out', () => {
     expect(body.message).toContain(what);
   });
 
+  it('has of a cluster but the environment that it is in, where somebody runs one', async () => {
+    const environment = (await cloud.request('GET', '/v1/core/environments?search=demo')).body.environments[0];
+    const path = `/v1/core/clusters/${environment.id}`;
+    expect((await cloud.request('GET', path)).status).toBe(501);
+    const vm = await vms.active({ name: 'kubelet', labels: ['kubernetes'] });
+    expect((await cloud.request('GET', path)).body.cluster).toMatchObject({ id: environment.id, environment_name: 'demo', status: 'ACTIVE' });
+    expect((await cloud.request('GET', path, undefined, { api_key: cloud.other.key })).status).toBe(501);
+    expect((await cloud.request('DELETE', path)).status).toBe(501);
+    for (const other of ['versions', '999999', `${environment.id}/nodes`])
+      expect((await cloud.request('GET', `/v1/core/clusters/${other}`)).status).toBe(501);
+    await cloud.request('DELETE', `/v1/core/virtual-machines/${vm.id}`);
+  });
+
   it('is told only to those with a key, and a path beside it is not found', async () => {
     expect((await cloud.request('GET', '/v1/core/clusters', undefined, {})).status).toBe(401);
     expect((await cloud.request('GET', '/v1/core/clustersandmore')).status).toBe(404);

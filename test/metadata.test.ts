@@ -58,6 +58,14 @@ describe('the metadata service', () => {
     });
     expect(Buffer.from(await (await fetchPath(seed('user-data'))).arrayBuffer()).toString()).toBe(USER_DATA);
     expect(await (await fetchPath(seed('vendor-data'))).text()).toContain('phone_home:');
+    expect(await (await fetchPath(seed('openstack'))).json()).toEqual({
+      uuid: machine.uuid,
+      name: 'web-1',
+      hostname: 'web-1',
+      availability_zone: 'default-1',
+      meta: { hyperstack_vm_id: String(machine.id) },
+      devices: [],
+    });
     expect(parse(await (await fetchPath(seed('network-config'))).text())).toMatchObject({ version: 2 });
   });
 

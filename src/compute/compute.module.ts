@@ -29,8 +29,8 @@ export class ComputeModule {
         },
         {
           provide: MetadataProxy,
-          inject: [ConductorClient],
-          useFactory: (client: ConductorClient) => new MetadataProxy(client, logger),
+          inject: [ConductorClient, HYPERVISOR],
+          useFactory: (client: ConductorClient, hypervisor: Hypervisor) => new MetadataProxy(client, hypervisor, logger),
         },
         {
           provide: ComputeWorker,

@@ -3,12 +3,19 @@ import { createServer, request, type IncomingHttpHeaders, type Server } from 'no
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
+import type { VmUuid } from '../protocol/ids.js';
+import type { Hypervisor } from './hypervisor/hypervisor.js';
 import { MetadataProxy } from './metadata-proxy.js';
 import { ConductorClient } from './uplink/conductor-client.js';
 
 const TOKEN = 'aB3_-'.repeat(6);
 const UUID = '6f1c2f0e-8a54-4c0e-9d2f-0d6f4f1f2a3b';
 const GUEST = `/metadata/${TOKEN}/${UUID}`;
+
+/** The test asks from the address of the one guest there is. */
+const GUESTS: Pick<Hypervisor, 'guestAt'> = {
+  guestAt: async (address) => (address === '127.0.0.1' ? { vmUuid: UUID as VmUuid, token: TOKEN } : undefined),
+};
 
 interface Received {
   readonly method: string;
@@ -39,7 +46,7 @@ describe('the metadata proxy', () => {
     await once(conductor, 'listening');
     client = new ConductorClient(`http://127.0.0.1:${(conductor.address() as AddressInfo).port}`);
     client.useBearer('the-node-key');
-    proxy = new MetadataProxy(client, pino({ level: 'silent' }));
+    proxy = new MetadataProxy(client, GUESTS, pino({ level: 'silent' }));
     ({ port } = await proxy.listen('127.0.0.1', 0));
   });
 
@@ -67,6 +74,29 @@ describe('the metadata proxy', () => {
     expect(answer).toMatchObject({ status: 200, text: 'instance-id: 1\n' });
     expect(answer.headers['content-type']).toBe('text/yaml');
     expect(received).toMatchObject([{ method: 'GET', url: `${GUEST}/${document}` }]);
+  });
+
+  it.each(['latest', '2018-08-27'])('brings programs in the guest what OpenStack calls %s, by the address they ask from', async (version) => {
+    expect((await ask('GET', `/openstack/${version}/meta_data.json`)).status).toBe(200);
+    expect(received).toMatchObject([{ method: 'GET', url: `${GUEST}/openstack` }]);
+  });
+
+  it.each([
+    ['GET', '/openstack/latest/user_data'],
+    ['GET', '/openstack/latest/../meta_data.json'],
+    ['GET', '/openstack/latest/meta_data.json/'],
+    ['POST', '/openstack/latest/meta_data.json'],
+  ])('knows nothing else of OpenStack: %s %s', async (method, path) => {
+    expect((await ask(method, path)).status).toBe(404);
+    expect(received).toEqual([]);
+  });
+
+  it('has nothing for who asks from an address of no guest', async () => {
+    const stranger = new MetadataProxy(client, { guestAt: async () => undefined }, pino({ level: 'silent' }));
+    const at = await stranger.listen('127.0.0.1', 0);
+    expect((await fetch(`http://127.0.0.1:${at.port}/openstack/latest/meta_data.json`)).status).toBe(404);
+    await stranger.close();
+    expect(received).toEqual([]);
   });
 
   it('passes on that the guest phones home', async () => {
@@ -121,7 +151,7 @@ describe('the metadata proxy', () => {
   });
 
   it('says what to do when its port is taken', async () => {
-    const second = new MetadataProxy(client, pino({ level: 'silent' }));
+    const second = new MetadataProxy(client, GUESTS, pino({ level: 'silent' }));
     await expect(second.listen('127.0.0.1', port)).rejects.toThrow(/EADDRINUSE.*BATON_METADATA_PORT/);
   });
 });

@@ -25,6 +25,7 @@ import { ImagesModule } from './images/images.module.js';
 import { KeypairsModule } from './keypairs/keypairs.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { MetadataModule } from './metadata/metadata.module.js';
+import { ClustersController } from './clusters/clusters.controller.js';
 import { NotOfferedController } from './not-offered/not-offered.controller.js';
 import { ProfilesModule } from './profiles/profiles.module.js';
 import { QuotasModule } from './quotas/quotas.module.js';
@@ -80,7 +81,7 @@ export class ConductorModule {
         AuditModule,
         DriftModule,
       ],
-      controllers: [HealthController, DashboardController, NotOfferedController],
+      controllers: [ClustersController, HealthController, DashboardController, NotOfferedController],
     };
   }
 }

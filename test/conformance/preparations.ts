@@ -283,6 +283,13 @@ export const PREPARATIONS: Readonly<Record<string, Preparation>> = {
     path: `${VM}/${(await lab.vm()).id}/snapshots`,
     body: { name: lab.name(), description: 'd', labels: ['a'] },
   }),
+  'GET /core/clusters/{id}': async (lab) => {
+    const { environment } = await lab.vm({ labels: ['kubernetes'] });
+    return {
+      path: `/core/clusters/${environment.id}`,
+      nullable: ['api_address', 'kube_config', 'kubernetes_version', 'keypair_name', 'master_flavor', 'status_reason'],
+    };
+  },
   'GET /core/snapshots': async (lab) => (await lab.snapshot(), { path: '/core/snapshots', nullable: UNPAGED }),
   'GET /core/snapshots/name-availability/{name}': at('/core/snapshots/name-availability/free'),
   'GET /core/snapshots/{id}': async (lab) => ({

@@ -155,7 +155,12 @@ describe('a cloud with a real guest', () => {
         port_range_min: port,
         port_range_max: port,
       })),
-      user_data: '#!/bin/sh\necho "made by the user data of $(hostname)" >/www/made.txt\n',
+      user_data: [
+        '#!/bin/sh',
+        'echo "made by the user data of $(hostname)" >/www/made.txt',
+        'timeout 20 wget -q -O /www/openstack.json http://169.254.169.254/openstack/latest/meta_data.json',
+        '',
+      ].join('\n'),
       callback_url: receiver.url('/hook'),
     });
     vm = instances[0]!;
@@ -180,6 +185,11 @@ describe('a cloud with a real guest', () => {
 
   it('runs the user data in the guest', async () => {
     expect(await page(vm.fixed_ip!, '/made.txt')).toBe(`made by the user data of ${NAME}\n`);
+  }, 60_000);
+
+  it('tells programs in the guest, as OpenStack does, which VM they are in', async () => {
+    const told = await eventually(async () => JSON.parse(await page(vm.fixed_ip!, '/openstack.json')) as object, 40_000);
+    expect(told).toMatchObject({ uuid: vm.uuid, name: NAME, availability_zone: 'default-1', meta: { hyperstack_vm_id: String(vm.id) } });
   }, 60_000);
 
   (existsSync('/usr/bin/ssh') ? it : it.skip)('lets the owner of the key in by ssh', async () => {

@@ -38,6 +38,12 @@ export interface GuestCounters extends DomainIdentity {
   readonly networkOutBytes: number;
 }
 
+/** What a guest asks for its metadata by. */
+export interface MetadataSeed {
+  readonly vmUuid: VmUuid;
+  readonly token: string;
+}
+
 export interface Hypervisor {
   readonly name: 'libvirt' | 'simulated';
   readonly acceleration: 'kvm' | 'tcg' | 'none';
@@ -140,6 +146,9 @@ export interface Hypervisor {
    * guest waits, or loses it. Closing the stream closes the console. @throws HypervisorError when it does not run.
    */
   openConsole(identity: DomainIdentity, kind: ConsoleKind): Promise<Duplex>;
+
+  /** Whose fixed address it is, of the guests of this node; undefined for every other address. */
+  guestAt(address: string): Promise<MetadataSeed | undefined>;
 
   /** `mayRun` is asked directly before any guest begins to run, and throws when none may. */
   guardStarts(mayRun: () => void): void;

@@ -34,6 +34,9 @@ export interface FirewallScope {
   readonly metadataPort: number;
 }
 
+/** Where programs in guests look for OpenStack's metadata. The host may have one of its own there, for itself. */
+const OPENSTACK_METADATA = '169.254.169.254';
+
 const NFT_TIMEOUT_MS = 20_000;
 
 const elements = (items: readonly string[]): string => (items.length === 0 ? '' : `elements = { ${items.join(', ')} }; `);
@@ -92,6 +95,7 @@ export function renderTable({ table, metadataAddress, metadataPort }: FirewallSc
     verdicts('guests_sending', guests, outbound),
     '  chain inbound {',
     '    type nat hook prerouting priority -110; policy accept;',
+    `    iifname "${ANY_BRIDGE}" ip saddr @guests ip daddr ${OPENSTACK_METADATA} tcp dport 80 dnat to ${metadataAddress}:${metadataPort}`,
     '    dnat to ip daddr map @floating_to_fixed',
     '  }',
     '  chain from_host {',

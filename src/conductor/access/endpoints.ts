@@ -59,6 +59,8 @@ export const ENDPOINTS: readonly Row[] = [
   ['PUT', '/v1/auth/roles/{}', 'role:update'],
   ['DELETE', '/v1/auth/roles/{}', 'role:delete'],
 
+  ['GET', '/v1/core/clusters/{}', 'environment:read'],
+
   ['GET', '/v1/core/regions', 'catalog:read'],
   ['GET', '/v1/core/flavors', 'catalog:read'],
   ['GET', '/v1/core/gpus', 'catalog:read'],

@@ -42,7 +42,7 @@ export async function createApp(
   });
   // Ids are digits, so that they win over the names that may stand in the same place of a path.
   fastify.addHook('onRoute', (route) => {
-    route.url = route.url.replace(':vm_id', ':vm_id(^\\d+$)');
+    route.url = route.url.replace(/:(vm|cluster)_id/, (parameter) => `${parameter}(^\\d+$)`);
   });
   readJsonBodies(fastify);
   readFormBodies(fastify);

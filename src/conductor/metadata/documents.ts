@@ -1,11 +1,12 @@
 /**
- * What a guest is told about itself, in cloud-init's NoCloud format. Every document is written by a YAML serializer, so
+ * What a guest is told about itself, in cloud-init's NoCloud format, and to programs in it in OpenStack's. Every document is written by a YAML serializer, so
  * no name, key or label can break out of its place; none is ever put together from strings.
  *
  * Guests without a YAML parser are served too: the first keys are plain words at the beginning of a line, and each
  * public key stands on one line of its own.
  */
 import { stringify } from 'yaml';
+import type { VmId } from '../../protocol/ids.js';
 import { hostnameFor } from './hostname.js';
 
 export interface GuestIdentity {
@@ -36,6 +37,15 @@ export function metaData({ uuid, name, region, publicKeys }: GuestIdentity): str
     'availability-zone': region,
     baton: { name },
   });
+}
+
+/**
+ * As Infrahub's guests find it, and its CSI driver reads it. Whatever runs in the guest may ask for this one: it has nothing
+ * that others there must not know.
+ */
+export function openstackMetaData({ vmId, uuid, name, region }: GuestIdentity & { readonly vmId: VmId }): string {
+  const hostname = hostnameFor(name, uuid);
+  return JSON.stringify({ uuid, name: hostname, hostname, availability_zone: region, meta: { hyperstack_vm_id: String(vmId) }, devices: [] });
 }
 
 /** The one network card, whatever the guest's kernel calls it, by DHCP. */

@@ -7,7 +7,7 @@ import { Body, Controller, Get, Param, Post, Req, Res } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FailedAttempts, LOOKUPS } from '../admission/failed-attempts.js';
-import { metaData, NETWORK_CONFIG, VENDOR_DATA } from './documents.js';
+import { metaData, NETWORK_CONFIG, openstackMetaData, VENDOR_DATA } from './documents.js';
 import { MetadataService, type Guest } from './metadata.service.js';
 
 const LARGEST_PHONE_HOME = 64 * 1024;
@@ -18,6 +18,7 @@ const DOCUMENTS: Readonly<Record<string, (guest: Guest) => string>> = {
   'user-data': (guest) => guest.userData,
   'vendor-data': () => VENDOR_DATA,
   'network-config': () => NETWORK_CONFIG,
+  openstack: openstackMetaData,
 };
 
 @ApiExcludeController()

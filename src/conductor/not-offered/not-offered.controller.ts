@@ -50,5 +50,5 @@ export class NotOfferedController {
   }
 }
 
-const notOffered = (what: string): ApiError =>
+export const notOffered = (what: string): ApiError =>
   new ApiError(501, `${what} are part of Infrahub's API that Baton does not offer. See /docs for what it does.`);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { DEFAULT_RULES } from '../../../protocol/security-rule.js';
-import { domainXml, instanceXml, parseInstance, type DomainDescription } from './domain-document.js';
+import { domainXml, instanceXml, metadataTokenIn, parseInstance, type DomainDescription } from './domain-document.js';
 
 const description: DomainDescription = {
   name: 'baton-6f9619ff-8b86-4d01-b42d-00cf4fc964ff',
@@ -53,6 +53,12 @@ describe('the document of a domain', () => {
     const domain = parse({ kernel: { path: '/k', arguments: hostile }, seedUrl: 'http://h/</entry>&/' });
     expect(domain.os.cmdline).toBe(hostile);
     expect(domain.sysinfo.system.entry['#text']).toBe('ds=nocloud;s=http://h/</entry>&/');
+  });
+
+  it('keeps the token of the metadata in their address', () => {
+    const seedUrl = `http://169.254.75.1:8775/metadata/aB3_-token/${description.uuid}/`;
+    expect(metadataTokenIn(domainXml({ ...description, seedUrl }))).toBe('aB3_-token');
+    expect(metadataTokenIn(domainXml(description))).toBeUndefined();
   });
 
   it('emulates with a small translation cache and without a CPU model where there is no KVM', () => {

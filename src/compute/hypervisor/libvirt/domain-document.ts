@@ -123,6 +123,12 @@ export function serialSocketIn(document: string): string | undefined {
   return serial?.type === 'unix' ? serial.source?.path : undefined;
 }
 
+/** The token in the address that the guest was given for its metadata. */
+export function metadataTokenIn(document: string): string | undefined {
+  const { domain } = parser.parse(document) as { domain?: { sysinfo?: { system?: { entry?: { '#text'?: string } } } } };
+  return /\/metadata\/([^/]+)\/[^/]+\/$/.exec(domain?.sysinfo?.system?.entry?.['#text'] ?? '')?.[1];
+}
+
 export function domainXml(description: DomainDescription): string {
   const { accelerator, instance } = description;
   const title = printable(description.title ?? '');

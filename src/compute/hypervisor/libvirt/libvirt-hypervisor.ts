@@ -18,7 +18,7 @@ import { ImageCache, type CheckedImage } from '../../images/image-cache.js';
 import { networkName } from '../../network/network-document.js';
 import { NodeNetwork } from '../../network/node-network.js';
 import { tapOf } from '../../network/subnet.js';
-import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type PowerChange } from '../hypervisor.js';
+import { HypervisorError, type DomainIdentity, type GuestCounters, type Hypervisor, type MetadataSeed, type PowerChange } from '../hypervisor.js';
 import { chooseAccelerator, isProbe } from './acceleration-probe.js';
 import { LibvirtCallError } from './calls.js';
 import { consoleTail } from './console-file.js';
@@ -272,6 +272,10 @@ export class LibvirtHypervisor implements Hypervisor {
         throw new HypervisorError('The virtual machine does not run on its node.', false);
       return await (kind === 'vnc' ? this.consoles.screen(identity) : this.consoles.serialLine(identity));
     });
+  }
+
+  guestAt(address: string): Promise<MetadataSeed | undefined> {
+    return this.explained('The guests of the compute node cannot be listed', () => this.domains.seedAt(address));
   }
 
   counters(): Promise<readonly GuestCounters[]> {

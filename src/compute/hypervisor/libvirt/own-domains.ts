@@ -3,10 +3,10 @@
  * to libvirt. Whatever else is on the host is neither listed nor touched.
  */
 import type { IncarnationId, VmUuid } from '../../../protocol/ids.js';
-import { HypervisorError, type DomainIdentity } from '../hypervisor.js';
+import { HypervisorError, type DomainIdentity, type MetadataSeed } from '../hypervisor.js';
 import type { DomainRecord } from './calls.js';
 import type { LibvirtConnection } from './connection.js';
-import { parseInstance, type InstanceMetadata } from './domain-document.js';
+import { metadataTokenIn, parseInstance, type InstanceMetadata } from './domain-document.js';
 import type { GpuHolder } from './host-gpus.js';
 import type { Observation } from './power-watch.js';
 
@@ -55,6 +55,14 @@ export class OwnDomains {
   async cardsOnHost(): Promise<Set<string>> {
     const domains = await this.connection.call('listDomains');
     return new Set(domains.flatMap(({ metadata }) => parseInstance(metadata)?.network?.mac ?? []));
+  }
+
+  /** Of the guest that has the fixed address; undefined when it is none of this node's. */
+  async seedAt(address: string): Promise<MetadataSeed | undefined> {
+    const domain = (await this.all()).find(({ instance }) => instance.network?.address === address);
+    const document = domain && (await this.connection.call('domainDocument', domain.uuid, 'live'));
+    const token = document && metadataTokenIn(document);
+    return token ? { vmUuid: domain.uuid as VmUuid, token } : undefined;
   }
 
   async gpuHolders(): Promise<GpuHolder[]> {

@@ -216,6 +216,9 @@ export class SimulatedHypervisor implements Hypervisor {
     return console.subarray(Math.max(0, console.length - bytes));
   }
 
+  /** No simulated guest ever asks. */
+  async guestAt(): Promise<undefined> {}
+
   /** The file goes again at once: no simulated guest ever reads it. */
   async fetchImage(order: ImageOrder, onProgress: (bytes: number, totalBytes: number | undefined) => void, signal: AbortSignal): Promise<CheckedImage> {
     await misbehave('fetchImage', this.misbehaviours.fetchImage);
