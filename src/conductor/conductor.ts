@@ -8,6 +8,10 @@ import { ConductorModule } from './conductor.module.js';
 import { dataSourceOptions } from './database/data-source.js';
 import { migrate } from './database/migrate.js';
 import { createApp } from './http/create-app.js';
+import { EndOfService } from './http/end-of-service.js';
+
+/** How long a request that is in hand may take while the conductor stops. */
+const ANSWER_WITHIN_MS = 10_000;
 
 export interface Conductor {
   /** Where it serves, with the port that was taken. */
@@ -25,8 +29,13 @@ export async function startConductor(config: Config, { publisher, logger }: Cond
   await migrateFirst(config);
   const app = await createApp(ConductorModule.of(config, publisher), logger);
   admitRequests(app.getHttpAdapter().getInstance(), config.maxRequests);
+  const service = new EndOfService(app.getHttpServer());
   await app.listen(config.port, config.host);
-  return { url: await app.getUrl(), stop: () => app.close() };
+  const stop = async (): Promise<void> => {
+    await service.come(ANSWER_WITHIN_MS);
+    await app.close();
+  };
+  return { url: await app.getUrl(), stop };
 }
 
 async function migrateFirst(config: Config): Promise<void> {

@@ -77,6 +77,15 @@ export class ServerProcess {
     clearTimeout(impatience);
   }
 
+  /** Asks it to end, and waits as long as that takes. */
+  async endsAfter(signal: NodeJS.Signals): Promise<{ exitCode: number | null; milliseconds: number }> {
+    const began = performance.now();
+    const exited = once(this.child, 'exit') as Promise<[number | null]>;
+    this.child.kill(signal);
+    const [exitCode] = await exited;
+    return { exitCode, milliseconds: performance.now() - began };
+  }
+
   /** At once, as a power failure would; nobody is waited for. */
   kill(): void {
     this.killNow();
