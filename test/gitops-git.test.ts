@@ -1,6 +1,7 @@
 /** Git as desired state, from a real Git server on loopback: what is pushed is what the cloud becomes. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHmac, randomBytes } from 'node:crypto';
+import { Webhook } from 'standardwebhooks';
 import { fsck } from '../src/conductor/admin/fsck.js';
 import { GitServer } from './fixtures/git-server.js';
 import { WebhookReceiver } from './fixtures/webhook-receiver.js';
@@ -187,6 +188,28 @@ describe('drift', () => {
     await eventually(() => expect(receiver.requests.filter(({ path }) => path === '/drift').map(({ body }) => JSON.parse(body).operation.status)).toContain('drifted'));
     await vms.send('PUT', `/${id}/label`, { labels: ['blue'] });
     await eventually(async () => expect(await repository.show()).toMatchObject({ status: 'SYNCED', drift: [] }), 15_000);
+  }, 60_000);
+});
+
+describe('what happens to a repository', () => {
+  it('is told by an event and a signed webhook: each start, success, failure and drift', async () => {
+    const repository = await add({ callback_url: receiver.url('/told') }, { 'web.yaml': vm('web', { labels: 'blue' }) });
+    await repository.ended(await repository.clone.head());
+    await repository.push({ 'wrong.yaml': 'kind: [' });
+    await repository.push({ 'wrong.yaml': null });
+    await vms.send('PUT', `/${(await named('web')).id}/label`, { labels: ['red'] });
+    await cloud.database.query('UPDATE git_repository SET next_pass_at = now() WHERE id = $1', [repository.id]);
+    await eventually(async () => expect([(await named('web')).labels, (await repository.show()).status]).toEqual([['blue'], 'SYNCED']), 20_000);
+    const expected = ['started', 'succeeded', 'started', 'failed', 'started', 'succeeded', 'drifted', 'started', 'succeeded'];
+    const events = await cloud.database.query<{ reason: string; type: string }[]>(`SELECT reason, type FROM event WHERE object = $1 AND reason ~ 'SyncS|SyncF|Drift' ORDER BY id`, [repository.name]);
+    const REASONS: Readonly<Record<string, string>> = { started: 'GitopsSyncStarted', succeeded: 'GitopsSyncSucceeded', failed: 'GitopsSyncFailed', drifted: 'GitopsDriftFound' };
+    expect(events).toEqual(expected.map((happening) => ({ reason: REASONS[happening], type: /failed|drifted/.test(happening) ? 'warning' : 'normal' })));
+    const { signing_secrets: secrets } = (await cloud.request('GET', '/v1/core/callbacks/signing-secrets')).body;
+    await eventually(() => {
+      const calls = receiver.requests.filter(({ path }) => path === '/told').map(({ body, headers }) => new Webhook(secrets[0].secret).verify(body, headers) as Json);
+      expect(calls.map(({ operation }) => operation.status).toSorted()).toEqual(expected.toSorted());
+      expect(calls.find(({ operation }) => operation.status === 'failed')!.data).toMatchObject({ author: 'Ada <ada@example.org>', problems: [expect.objectContaining({ file: 'wrong.yaml', line: 1 })] });
+    });
   }, 60_000);
 });
 

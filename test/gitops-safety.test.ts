@@ -4,6 +4,7 @@ import { Logger } from '@nestjs/common';
 import { randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { fsck } from '../src/conductor/admin/fsck.js';
+import { HOSTILE_REFS, HOSTILE_URLS } from '../src/conductor/gitops/git/hostile.fixture.js';
 import { setQuota } from '../src/conductor/quotas/set-quota.js';
 import { GitServer } from './fixtures/git-server.js';
 import { WebhookReceiver } from './fixtures/webhook-receiver.js';
@@ -107,6 +108,76 @@ describe('a forge', () => {
     }
     expect(posted.length).toBe(before);
   }, 60_000);
+});
+
+describe('a hostile repository', () => {
+  it('is not given the token of another server: who changes a URL gives its credentials too', async () => {
+    const repository = await add();
+    await repository.ended(await repository.clone.head());
+    const other = await WebhookReceiver.start();
+    const change = (body: object) => cloud.request('PUT', `/gitops/git-repo/${repository.id}`, body);
+    try {
+      const url = other.url('/stolen.git');
+      for (const refused of [url, url.replace('127.0.0.1', 'localhost'), server.sshUrl(repository.name)]) {
+        const answer = await change({ url: refused });
+        expect([answer.status, answer.body.message]).toEqual([400, expect.stringContaining('another server')]);
+      }
+      expect((await repository.show()).url).toBe(server.httpUrl(repository.name));
+      expect((await change({ url: server.httpUrl('elsewhere') })).status).toBe(200);
+      expect((await change({ url, credentials: null })).status).toBe(200);
+      await eventually(() => expect(other.requests.length).toBeGreaterThan(0));
+      expect(other.requests.filter(({ headers }) => headers['authorization'] !== undefined)).toEqual([]);
+    } finally {
+      await other.stop();
+    }
+  }, 40_000);
+
+  it('is refused by its URL and its ref before anybody is asked and anything runs', async () => {
+    const repository = await add();
+    await repository.ended(await repository.clone.head());
+    const before = server.requests.length;
+    const answers = await Promise.all([
+      ...HOSTILE_URLS.filter((url) => !/127|localhost|::1|2130706433/.test(url)).flatMap((url) => [
+        cloud.request('POST', '/gitops/git-repo', { url }),
+        cloud.request('PUT', `/gitops/git-repo/${repository.id}`, { url }),
+      ]),
+      ...HOSTILE_REFS.filter((ref) => ref !== '').flatMap((ref) => [
+        cloud.request('POST', '/gitops/git-repo', { url: server.httpUrl('hostile'), ref }),
+        cloud.request('GET', `/gitops/git-repo/${repository.id}/plan?ref=${encodeURIComponent(ref)}`),
+      ]),
+    ]);
+    expect(answers.length).toBeGreaterThan(100);
+    expect(answers.filter(({ status }) => status !== 400).map(({ status, text }) => [status, text])).toEqual([]);
+    expect((await cloud.request('GET', '/gitops/git-repo')).body.git_repos).toHaveLength(1);
+    expect(server.requests.length).toBe(before);
+  }, 40_000);
+
+  it('that never answers keeps those of no other organization waiting', async () => {
+    const tarpit = await WebhookReceiver.start({ silent: true });
+    try {
+      const { body } = await cloud.request('GET', '/v1/core/environments', undefined, { api_key: cloud.other.key });
+      expect(body.environments.map(({ name }: Json) => name)).toEqual(['other']);
+      for (let index = 0; index < 8; index++)
+        expect((await cloud.request('POST', '/gitops/git-repo', { name: `slow-${index}`, url: tarpit.url(`/slow-${index}.git`) }, { api_key: cloud.other.key })).status).toBe(200);
+      await eventually(() => expect(tarpit.connections).toBeGreaterThan(0));
+      const repository = await add({}, { 'web.yaml': vm('web') });
+      expect((await repository.ended(await repository.clone.head())).state).toBe('succeeded');
+      expect(tarpit.connections).toBeLessThanOrEqual(2);
+    } finally {
+      await cloud.database.query(`DELETE FROM git_repository WHERE name LIKE 'slow-%'`);
+      await tarpit.stop();
+    }
+  }, 40_000);
+});
+
+describe('the schema of a manifest', () => {
+  it('is served to editors without a key, and takes what the API takes', async () => {
+    for (const path of ['/gitops/schema.json', '/v1/gitops/schema.json']) {
+      const answer = await cloud.request('GET', path, undefined, { api_key: '' });
+      expect([answer.status, answer.headers['content-type']]).toEqual([200, 'application/schema+json; charset=utf-8']);
+      expect(JSON.parse(answer.text)).toMatchObject({ title: 'A document of a Baton manifest', oneOf: { length: 6 } });
+    }
+  });
 });
 
 describe('a repository over ssh', () => {

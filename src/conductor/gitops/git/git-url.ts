@@ -38,6 +38,9 @@ export function parseGitUrl(text: string, egress: EgressPolicy): GitUrl {
   return url;
 }
 
+/** Where credentials go: those of one are for no other. */
+export const serverOf = ({ transport, text, host, port }: GitUrl): string => `${transport === 'ssh' ? 'ssh:' : new URL(text).protocol}//${host.toLowerCase()}:${port}`;
+
 function parseHttp(text: string, egress: EgressPolicy): GitUrl {
   egress.checkUrl(text);
   const { protocol, hostname, port, pathname, search, hash } = new URL(text);

@@ -1,7 +1,7 @@
 /**
  * Which repository is whose to work on: each is leased by one pass at a time, whichever conductor runs it. A pass that
  * dies gives its repository back when the lease ends; one that is late has lost it, and everything it writes from then
- * on is refused because it names the lease.
+ * on is refused because it names the lease. Organizations take turns, each with few at a time.
  *
  * Owns `lease`, `lease_until`, `next_pass_at` and the taking of `requested`. What is requested while a pass runs makes
  * the next one follow at once: any number of requests are one pass.
@@ -55,11 +55,22 @@ export const REPOSITORY_COLUMNS = `
   g.fetched_commit AS "fetchedCommit", g.fetched_at AS "fetchedAt", g.fetch_error AS "fetchError", g.drift,
   g.forge, g.commit_status AS "commitStatus"`;
 
+/** At the same time, by all conductors: Git servers that are slow, or a large change, keep no other organization waiting. */
+const MOST_OF_AN_ORGANIZATION = 2;
+
+const DUE = 'NOT g.paused AND g.next_pass_at <= now() AND (g.lease_until IS NULL OR g.lease_until < now())';
+
+/** Of those that are due, organizations take turns. Two conductors that look at once may take one more than they should. */
 const TAKE = `
-  WITH due AS (
-    SELECT id, requested FROM git_repository
-     WHERE NOT paused AND next_pass_at <= now() AND (lease_until IS NULL OR lease_until < now())
-     ORDER BY next_pass_at LIMIT $1 FOR UPDATE SKIP LOCKED
+  WITH under_way AS (
+    SELECT organization_id, count(*) AS passes FROM git_repository WHERE lease_until > now() GROUP BY organization_id
+  ), turns AS (
+    SELECT g.id, coalesce(u.passes, 0) + row_number() OVER (PARTITION BY g.organization_id ORDER BY g.next_pass_at, g.id) AS turn
+      FROM git_repository g LEFT JOIN under_way u USING (organization_id) WHERE ${DUE}
+  ), due AS (
+    SELECT g.id, g.requested FROM git_repository g JOIN turns t USING (id)
+     WHERE t.turn <= ${MOST_OF_AN_ORGANIZATION} AND ${DUE}
+     ORDER BY t.turn, g.next_pass_at LIMIT $1 FOR UPDATE OF g SKIP LOCKED
   ), taken AS (
     UPDATE git_repository g SET lease = gen_random_uuid(), lease_until = now() + ${LEASE}, requested = NULL
       FROM due WHERE g.id = due.id RETURNING g.*, due.requested AS asked

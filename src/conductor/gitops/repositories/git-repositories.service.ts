@@ -11,7 +11,7 @@ import { badRequest } from '../../http/api-error.js';
 import type { KeyHolder } from '../../identity/principal.js';
 import type { GitCredentials } from '../git/git-connection.js';
 import { checkRef } from '../git/git-ref.js';
-import { parseGitUrl } from '../git/git-url.js';
+import { parseGitUrl, serverOf } from '../git/git-url.js';
 import type { SyncTrigger } from '../git-repository.entity.js';
 import { GitopsWatcher } from '../reconcile/watcher.js';
 import { SealedSecrets } from '../sealed-secrets.js';
@@ -103,6 +103,7 @@ export class GitRepositoriesService {
     const row = await uniquelyNamed(this.dataSource, request.name ?? '', async (transaction) => {
       const account = await lockRepository(transaction, caller.organizationId, id);
       if (request.url !== undefined && account.url === null) throw badRequest('This repository is of files that were sent; it has no URL.');
+      if (request.url !== undefined && credentials === undefined && account.hasCredentials) this.requireSameServer(account.url!, request.url);
       await requireAccountHeld(transaction, caller, account.userId);
       if (role !== undefined) await giveRole(transaction, caller, account.userId, role);
       const columns = Object.keys(changes).filter((column) => changes[column] !== undefined);
@@ -179,6 +180,12 @@ export class GitRepositoriesService {
     if (url !== undefined) parseGitUrl(url, this.egress);
     if (ref !== undefined) checkRef(ref);
     if (callback_url !== undefined && callback_url !== null) this.egress.checkUrl(callback_url);
+  }
+
+  /** Whoever may change a repository need not know its token, and shall not have it sent to himself. */
+  private requireSameServer(before: string, after: string): void {
+    const servers = [before, after].map((url) => serverOf(parseGitUrl(url, this.egress)));
+    if (servers[0] !== servers[1]) throw badRequest('The URL is of another server, which the credentials are not for. Give credentials too; null for none.');
   }
 
   private sealed(credentials: GitCredentialsPayload | null | undefined): Buffer | null {

@@ -48,13 +48,14 @@ export interface LockedRepository {
   readonly name: string;
   readonly url: string | null;
   readonly userId: UserId;
+  readonly hasCredentials: boolean;
   readonly paused: boolean;
   readonly pinnedCommit: string | null;
 }
 
 export async function lockRepository(transaction: EntityManager, organizationId: OrganizationId, id: number): Promise<LockedRepository> {
   const [row] = await transaction.query<LockedRepository[]>(
-    `SELECT name, url, user_id AS "userId", paused, pinned_commit AS "pinnedCommit" FROM git_repository
+    `SELECT name, url, user_id AS "userId", credentials IS NOT NULL AS "hasCredentials", paused, pinned_commit AS "pinnedCommit" FROM git_repository
       WHERE organization_id = $1 AND id = $2 FOR UPDATE`,
     [organizationId, id],
   );
