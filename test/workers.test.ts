@@ -146,6 +146,40 @@ describe('joining the fleet', () => {
     await vms.gone(vm.id);
   });
 
+  it('is no leave to break a conductor: whatever a worker says is taken or refused', async () => {
+    await start({ nodes: 0 });
+    const { nodeKey, session } = (await register(JOIN_TOKEN)).body;
+    const said = async (path: string, body: object, secret: string = nodeKey): Promise<string> => {
+      const { status } = await cloud.request('POST', `/compute/${path}`, body, asBearer(secret));
+      return `${path} ${JSON.stringify(body).slice(0, 80)}: ${status}`;
+    };
+    const beat = { inventoryDigest: 'a' };
+    const outOfBounds = [-1, 2 ** 31, 2 ** 53, 1e300].flatMap((session) => [
+      said('heartbeat', { session, ...beat }),
+      said('reports', { session, reports: [] }),
+      said('metrics', { session, batch: 1, samples: [] }),
+      said('removed-volumes', { session, volumes: [] }),
+      said('removed-snapshots', { session, snapshots: [] }),
+      said('prepared-volumes', { session, volumes: [] }),
+      said('image-news', { session, news: [] }),
+    ]);
+    const unstorable = ['\0', '\ud800', '\u2028'].flatMap((text, index) => [
+      said('heartbeat', { session, inventoryDigest: text, inventory: [] }),
+      said('heartbeat', { session, ...beat, inventory: [], foreign: [{ uuid: randomUUID(), name: text }] }),
+      said('prepared-volumes', { session, volumes: [{ uuid: randomUUID(), fault: text }] }),
+      said('register', registration({ name: `n${index}`, capacity: { ...registration().capacity, gpus: [{ model: text, count: 1 }] } }), JOIN_TOKEN),
+    ]);
+    for (const answer of await Promise.all([...outOfBounds, ...unstorable])) expect(answer).toMatch(/: (2|4)\d\d$/);
+    for (const answer of await Promise.all(outOfBounds)) expect(answer).toMatch(/: 400$/);
+  });
+
+  it('has the words of a worker cut to what can be kept, and not refused', async () => {
+    await start({ nodes: 0 });
+    const { nodeKey, session } = (await register(JOIN_TOKEN)).body;
+    const volumes = [{ uuid: randomUUID(), fault: `\0${'very '.repeat(1000)}long` }];
+    expect((await cloud.request('POST', '/compute/prepared-volumes', { session, volumes }, asBearer(nodeKey))).status).toBe(201);
+  });
+
   it('sends the older of two workers with one key away', async () => {
     await start();
     const [node] = cloud.nodes as [CloudNode];

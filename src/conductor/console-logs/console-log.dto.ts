@@ -3,6 +3,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Transform, Type } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Max, Min } from 'class-validator';
 import { MOST_CONSOLE_BYTES, type ConsoleLogAnswer } from '../../protocol/console-log.js';
+import { IsSession } from '../fleet/node-session.js';
 import { Envelope } from '../http/envelope.js';
 import { MaxBytes } from '../http/max-bytes.js';
 import { storableText } from './console-text.js';
@@ -46,7 +47,7 @@ export class GetInstanceLogsResponse extends Envelope {
 /** The guest writes what it likes on its console: its bytes are made to fit before anything looks at them. */
 @IgnoresUnknownFields()
 export class ConsoleLogAnswerBody implements ConsoleLogAnswer {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @Transform(({ value }: { value: unknown }) => (typeof value === 'string' ? storableText(value) : value))

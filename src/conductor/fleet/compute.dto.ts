@@ -31,6 +31,7 @@ import type { PreparedVolume, PreparedVolumes, RemovedVolumes } from '../../prot
 import { IsListOfNested, IsNested } from '../http/nested.js';
 import { IsPlainText } from '../http/plain-text.js';
 import { IgnoresUnknownFields } from '../http/validation-pipe.js';
+import { IsSession } from './node-session.js';
 
 const MAX_INT = 2 ** 31 - 1;
 const MAX_REASON_LENGTH = 500;
@@ -44,6 +45,7 @@ const fitted = (reason: unknown): unknown =>
 class GpuInventoryBody implements GpuInventory {
   @IsString()
   @MaxLength(50)
+  @IsPlainText()
   model: string;
 
   @IsInt()
@@ -141,11 +143,12 @@ class ForeignDomainBody implements ForeignDomain {
 
 @IgnoresUnknownFields()
 export class HeartbeatBody implements Heartbeat {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @IsString()
   @MaxLength(64)
+  @IsPlainText()
   inventoryDigest: string;
 
   @IsOptional()
@@ -236,7 +239,7 @@ class VmReportBody implements VmReport {
 
 @IgnoresUnknownFields()
 export class RemovedVolumesBody implements RemovedVolumes {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @IsArray()
@@ -247,7 +250,7 @@ export class RemovedVolumesBody implements RemovedVolumes {
 
 @IgnoresUnknownFields()
 export class RemovedSnapshotsBody implements RemovedSnapshots {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @IsArray()
@@ -261,14 +264,14 @@ class PreparedVolumeBody implements PreparedVolume {
   uuid: VolumeUuid;
 
   @IsOptional()
+  @Transform(({ value }) => fitted(value))
   @IsString()
-  @MaxLength(2000)
   fault?: string;
 }
 
 @IgnoresUnknownFields()
 export class PreparedVolumesBody implements PreparedVolumes {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @ArrayMaxSize(100)
@@ -326,7 +329,7 @@ class ImageNewsBody {
 
 @IgnoresUnknownFields()
 export class ImageNewsBatchBody implements ImageNewsBatch {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @ArrayMaxSize(100)
@@ -336,7 +339,7 @@ export class ImageNewsBatchBody implements ImageNewsBatch {
 
 @IgnoresUnknownFields()
 export class ReportBatchBody implements ReportBatch {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @ArrayMaxSize(500)

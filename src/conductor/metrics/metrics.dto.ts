@@ -5,6 +5,7 @@ import type { IncarnationId, VmUuid } from '../../protocol/ids.js';
 import { MOST_SAMPLES, type SampleBatch, type VmSample } from '../../protocol/metrics.js';
 import { apiTime } from '../http/envelope.js';
 import { IsListOfNested } from '../http/nested.js';
+import { IsSession } from '../fleet/node-session.js';
 import type { MetricRow } from './metrics.service.js';
 import { DURATIONS, type Duration } from './resolutions.js';
 import { IgnoresUnknownFields } from '../http/validation-pipe.js';
@@ -131,7 +132,7 @@ class VmSampleBody implements VmSample {
 
 @IgnoresUnknownFields()
 export class SampleBatchBody implements SampleBatch {
-  @IsInt()
+  @IsSession()
   session: number;
 
   @IsInt()
