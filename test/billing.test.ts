@@ -169,6 +169,35 @@ describe('usage', () => {
     expect({ status, told: body.message.includes(words) }).toEqual({ status: 400, told: true });
   });
 
+  it('of more than fits into one answer comes in parts, what is still there first', async () => {
+    await cloud.database.query(
+      `INSERT INTO volume (uuid, organization_id, environment_id, user_id, name, description, size_gib, volume_type, removal_requested_at, deleted_at)
+       SELECT gen_random_uuid(), k.organization_id, e.id, k.user_id, 'gone-' || n, '', 1, 'Cloud-SSD', now(), now()
+         FROM api_key k JOIN environment e ON e.organization_id = k.organization_id AND e.name = 'demo', generate_series(1, 1001) n`,
+    );
+    const body = { name: 'alive', environment_name: 'demo', size: 1, volume_type: 'Cloud-SSD' };
+    const { id } = (await cloud.request('POST', '/v1/core/volumes', body)).body.volume;
+    const volumesOf = ({ body }: Answer): Json[] => body.data.filter((row: Json) => row.resource_type === 'volume');
+    const [first, second, third] = [
+      await get('/billing/billing/usage'),
+      await get('/billing/billing/usage?page=2&per_page=1000'),
+      await get('/billing/billing/usage?page=3&per_page=1000'),
+    ];
+    const all = [...volumesOf(first), ...volumesOf(second)];
+    expect(volumesOf(first)).toHaveLength(1000);
+    expect(volumesOf(first)[0]).toMatchObject({ resource_id: id, active: true });
+    expect(new Set(all.map((row) => row.resource_id)).size).toBe(all.length);
+    expect(all.length).toBeGreaterThanOrEqual(1002);
+    expect(first.body).toMatchObject({ volume_count: all.length, message: expect.stringContaining('page=2&per_page=1000') });
+    expect(second.body.message).not.toContain('page=');
+    expect(third.body.data).toEqual([]);
+    for (const path of ['history/volume', 'history/volume?search=gone-']) {
+      const { billing_history, pagination, total_count } = (await get(`/billing/billing/${path}`)).body.billing_history_volume;
+      expect(billing_history).toHaveLength(1000);
+      expect({ ...pagination, total_count }).toMatchObject({ page: 1, pages: 2, per_page: 1000, total_count: expect.any(Number) });
+    }
+  });
+
   it('adds up in the graph of a VM', async () => {
     await vms.active({ name: 'drawn' });
     const [vm] = (await get('/billing/billing/history/virtual-machine?search=drawn&page=1&per_page=5')).body.billing_history_vm.billing_history;

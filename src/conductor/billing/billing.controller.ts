@@ -7,7 +7,7 @@ import { ApiKeyGuard } from '../identity/api-key.strategy.js';
 import { Caller, type Principal } from '../identity/principal.js';
 import { HistoryQuery, historyPage, OrganizationHistoryQuery, UsageQuery } from './billing.requests.js';
 import { Graph, ListedHistory, VmDetailsResponse, VmGraphResponse, VmHistoryResponse, VolumeDetailsResponse, VolumeGraphResponse, VolumeHistoryResponse } from './billing.responses.js';
-import { BillingEventsResponse, LastDayCostResponse, OrganizationHistoryResponse, UsageFields, UsageResponse } from './organization-usage.responses.js';
+import { BillingEventsResponse, LastDayCostResponse, OrganizationHistoryResponse, UsageResponse } from './organization-usage.responses.js';
 import { UsageService, type ResourceKind, type ResourceUsage } from './usage.service.js';
 import { pieces, windowOf, WindowQuery } from './window.js';
 
@@ -26,16 +26,19 @@ export class BillingController {
   constructor(private readonly usage: UsageService) {}
 
   @Get('usage')
-  @ApiOperation({ operationId: 'get_usage', summary: 'All that each virtual machine and volume has used so far' })
+  @ApiOperation({ operationId: 'get_usage', summary: 'All that each virtual machine and volume has used so far; on each page, as many of both' })
   @ApiOkResponse({ type: UsageResponse })
   @DocumentedErrors()
   async all(@Caller() { organizationId }: Principal, @Query() query: UsageQuery): Promise<UsageResponse> {
     const window = { since: BEGINNING, until: new Date() };
-    const kinds: ResourceKind[] = ['virtual-machine', 'volume'];
-    const pages = await Promise.all(kinds.map((kind) => this.usage.list(organizationId, kind, { window, ...query })));
-    return new UsageResponse(
-      pages.flatMap(({ usage }, index) => usage.map((one) => new UsageFields(organizationId, kinds[index]!, one))),
-    );
+    const { deleted, environment } = query;
+    const page = historyPage(query);
+    const filter = { window, deleted, environment, page, livingFirst: true };
+    const [vms, volumes] = await Promise.all([
+      this.usage.list(organizationId, 'virtual-machine', filter),
+      this.usage.list(organizationId, 'volume', filter),
+    ]);
+    return new UsageResponse(organizationId, { vms, volumes }, page);
   }
 
   @Get('last-day-cost')

@@ -148,10 +148,10 @@ class Pagination {
   @ApiProperty({ type: 'integer' })
   per_page: number;
 
-  constructor(count: number, page: Page | undefined) {
-    this.page = page?.page ?? 1;
-    this.per_page = page?.pageSize ?? count;
-    this.pages = page === undefined ? 1 : Math.max(1, Math.ceil(count / page.pageSize));
+  constructor(count: number, { page, pageSize }: Page) {
+    this.page = page;
+    this.per_page = pageSize;
+    this.pages = Math.max(1, Math.ceil(count / pageSize));
   }
 }
 
@@ -175,7 +175,7 @@ export class ListedHistory extends History {
   @ApiProperty()
   pagination: Pagination;
 
-  constructor(organizationId: number, { count, usage }: UsagePage, page: Page | undefined) {
+  constructor(organizationId: number, { count, usage }: UsagePage, page: Page) {
     super(organizationId, count);
     this.billing_history = usage.map((one) => new ListedResource(one));
     this.pagination = new Pagination(count, page);

@@ -59,7 +59,7 @@ export class FlavorHoursResponse extends PagedEnvelope {
   @ApiProperty({ type: [FlavorHoursFields] })
   usage: FlavorHoursFields[];
 
-  constructor(currency: string, { since, until }: Window, { count, usage }: UsagePage, page: Page | undefined) {
+  constructor(currency: string, { since, until }: Window, { count, usage }: UsagePage, page: Page) {
     super('Getting usage successful', count, page);
     this.currency = currency;
     this.start_date = apiTime(since);

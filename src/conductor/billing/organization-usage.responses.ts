@@ -1,10 +1,10 @@
 /** What an organization as a whole used, field for field as Infrahub's clients know it. */
 import { ApiProperty } from '@nestjs/swagger';
-import { apiTime, Envelope } from '../http/envelope.js';
+import { apiTime, Envelope, type Page } from '../http/envelope.js';
 import { TYPE } from './billing.responses.js';
 import { costOf, hoursOf, money, rateOf, type Charge } from './charges.js';
 import { FLOATING_IP } from './price-book.js';
-import type { PricedPart, ResourceKind, ResourceUsage, UsedResource } from './usage.service.js';
+import type { PricedPart, ResourceKind, ResourceUsage, UsagePage, UsedResource } from './usage.service.js';
 
 const MINUTES = 60;
 
@@ -158,12 +158,24 @@ export class UsageFields {
 }
 
 export class UsageResponse extends Envelope {
-  @ApiProperty({ type: [UsageFields] })
+  @ApiProperty({ type: [UsageFields], description: 'What is still there before what is gone.' })
   data: UsageFields[];
 
-  constructor(usage: UsageFields[]) {
-    super('Getting usage successful');
-    this.data = usage;
+  @ApiProperty({ type: 'integer', description: 'All, not only those on the page.' })
+  vm_count: number;
+
+  @ApiProperty({ type: 'integer', description: 'All, not only those on the page.' })
+  volume_count: number;
+
+  constructor(organizationId: number, { vms, volumes }: { readonly vms: UsagePage; readonly volumes: UsagePage }, { page, pageSize }: Page) {
+    const more = Math.max(vms.count, volumes.count) > page * pageSize;
+    super(`Getting usage successful${more ? `; there is more on page=${page + 1}&per_page=${pageSize}` : ''}`);
+    this.data = [
+      ...vms.usage.map((one) => new UsageFields(organizationId, 'virtual-machine', one)),
+      ...volumes.usage.map((one) => new UsageFields(organizationId, 'volume', one)),
+    ];
+    this.vm_count = vms.count;
+    this.volume_count = volumes.count;
   }
 }
 

@@ -75,7 +75,9 @@ export interface ResourceFilter {
   readonly environment?: string;
   /** Undefined: both. */
   readonly deleted?: boolean;
-  readonly page?: Page;
+  readonly page: Page;
+  /** Otherwise in the order of their ids alone. */
+  readonly livingFirst?: boolean;
 }
 
 /** Something that is held now, and how much of it. */
@@ -88,9 +90,9 @@ export interface PricedPart {
 export class UsageService {
   constructor(private readonly dataSource: DataSource) {}
 
-  /** Those that existed in the window, oldest first, whether or not they used anything. */
+  /** One page of those that existed in the window, oldest first, whether or not they used anything. */
   async list(organizationId: OrganizationId, kind: ResourceKind, filter: ResourceFilter): Promise<UsagePage> {
-    const { window, search, environment, deleted, page } = filter;
+    const { window, search, environment, deleted, page, livingFirst } = filter;
     const filters = [
       organizationId,
       window.until,
@@ -99,12 +101,13 @@ export class UsageService {
       environment ?? null,
       deleted ?? null,
     ];
-    const rows = await this.dataSource.query<UsedResource[]>(`${select(kind)} ${matching(kind)} ORDER BY r.id LIMIT $7 OFFSET $8`, [
+    const order = livingFirst === true ? `${DELETED[kind]} IS NOT NULL, r.id` : 'r.id';
+    const rows = await this.dataSource.query<UsedResource[]>(`${select(kind)} ${matching(kind)} ORDER BY ${order} LIMIT $7 OFFSET $8`, [
       ...filters,
-      page?.pageSize ?? null,
-      page === undefined ? 0 : (page.page - 1) * page.pageSize,
+      page.pageSize,
+      (page.page - 1) * page.pageSize,
     ]);
-    const count = page === undefined ? rows.length : await this.count(kind, filters);
+    const count = await this.count(kind, filters);
     const resourceIds = rows.map(({ id }) => id);
     const charges = await chargesOf(this.dataSource, organizationId, [window], { kinds: PARTS[kind], resourceIds });
     const byResource = grouped(charges, ({ resource_id }) => resource_id);
