@@ -357,6 +357,17 @@ describe('an uploaded image', () => {
   });
 });
 
+it('an image has the labels that its owner gives it', async () => {
+  const { id } = await registered(cloud.request('POST', IMAGES, payload('labelled', { labels: ['golden', 'team a'] })));
+  expect((await shown(id)).labels).toEqual([
+    { id: 1, label: 'golden' },
+    { id: 2, label: 'team a' },
+  ]);
+  for (const labels of [['a', 'a'], ['a/b'], [''], 'a', Array.from({ length: 21 }, (_, n) => `l${n}`), ['x'.repeat(65)]])
+    expect((await cloud.request('POST', IMAGES, payload('mislabelled', { labels }))).status).toBe(400);
+  await cloud.request('DELETE', `${IMAGES}/${id}`);
+});
+
 it('an organization has no more images than it may', async () => {
   const register = (n: number): Promise<Answer> =>
     cloud.request('POST', IMAGES, payload(`many-${n}`), { api_key: cloud.other.key });

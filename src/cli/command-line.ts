@@ -38,6 +38,7 @@ const IMAGE_FLAGS = {
   type: { type: 'string', value: 'NAME', help: 'The distribution, by which images are grouped.' },
   release: { type: 'string', value: 'TEXT', help: 'Its version.' },
   'minimum-disk': { type: 'string', value: 'GB', help: 'What the disk of a VM must have at least.' },
+  labels: { type: 'string', value: 'A,B', help: 'With commas between them.' },
 } as const satisfies Readonly<Record<string, OwnFlag>>;
 
 export const COMMANDS = {
@@ -403,3 +404,9 @@ export function integerFlag(flags: Flags, name: string, fallback: number, range:
     throw new UsageError(`--${name} must be a whole number from ${range[0]} to ${range[1]}.`);
   return value;
 }
+
+/** A flag that is a list, with commas between its parts. */
+export const listFlag = (flags: Flags, name: string): string[] => {
+  const text = flags[name];
+  return typeof text === 'string' ? text.split(',').map((part) => part.trim()) : [];
+};

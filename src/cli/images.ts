@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Flags } from '../config/load.js';
 import type { ApiClient } from './api-client.js';
-import { integerFlag, UsageError } from './command-line.js';
+import { integerFlag, listFlag, UsageError } from './command-line.js';
 
 export interface CliImage {
   readonly id: number;
@@ -14,6 +14,7 @@ export interface CliImage {
   readonly is_public: boolean;
   readonly status: 'awaiting-upload' | 'queued' | 'downloading' | 'available' | 'error';
   readonly problem: string | null;
+  readonly labels: readonly { readonly label: string }[];
   readonly minimum_disk: number;
   readonly transfer: {
     readonly source: string;
@@ -59,6 +60,7 @@ export async function registerImage(api: ApiClient, flags: Flags, request: { nam
     ...(flags['type'] !== undefined && { type: flags['type'] }),
     ...(flags['release'] !== undefined && { version: flags['release'] }),
     ...(minimumDisk > 0 && { minimum_disk: minimumDisk }),
+    labels: listFlag(flags, 'labels'),
   });
   return image;
 }

@@ -1,5 +1,4 @@
 /** What the commands about snapshots have in common. */
-import type { Flags } from '../config/load.js';
 import type { ApiClient } from './api-client.js';
 
 export interface CliSnapshot {
@@ -24,9 +23,6 @@ export async function findSnapshot(api: ApiClient, wanted: string): Promise<CliS
   if (found === undefined) throw new Error(`There is no snapshot '${wanted}'.`);
   return found;
 }
-
-export const labelsIn = (flags: Flags): string[] =>
-  typeof flags['labels'] === 'string' ? flags['labels'].split(',').map((label) => label.trim()) : [];
 
 /** In MiB: most copies take less than a GiB. */
 export const mebibytes = (bytes: number | null): number | null => (bytes === null ? null : Math.ceil(bytes / 2 ** 20));

@@ -14,6 +14,7 @@ export const run: Run = async ({ flags, environment }) => {
     ['size', image.display_size],
     ['minimum disk', `${image.minimum_disk} GB`],
     ['owner', image.is_public ? 'public' : 'own'],
+    ['labels', image.labels.map(({ label }) => label).join(', ') || null],
     ['status', stateOf(image)],
     ['problem', image.problem],
     ...(transfer

@@ -1,6 +1,6 @@
 import { ApiClient } from '../api-client.js';
-import { UsageError } from '../command-line.js';
-import { labelsIn, mebibytes, type CliSnapshot } from '../snapshots.js';
+import { listFlag, UsageError } from '../command-line.js';
+import { mebibytes, type CliSnapshot } from '../snapshots.js';
 import { until } from '../waiting.js';
 import type { Run } from './command.js';
 
@@ -14,7 +14,7 @@ export const run: Run = async ({ flags, environment }) => {
   const { snapshot: asked } = await api.call<Answer>('POST', `${await api.vmPath(flags['vm'])}/snapshots`, {
     name: flags['name'],
     description: flags['description'] ?? '',
-    labels: labelsIn(flags),
+    labels: listFlag(flags, 'labels'),
   });
   process.stdout.write(`Snapshot ${asked.id} is being taken.\n`);
   if (flags['no-wait'] === true) return 0;

@@ -46,7 +46,7 @@ export class ImageRegistration {
 
   private insert(principal: Principal, regionId: RegionId, payload: RegisterImagePayload, checksum: ImageChecksum | undefined): Promise<ImageId> {
     const { organizationId } = principal;
-    const { name, type = 'Custom', version = '', description = null, minimum_disk = 0, url = null, format } = payload;
+    const { name, type = 'Custom', version = '', description = null, minimum_disk = 0, labels = [], url = null, format } = payload;
     return change(this.dataSource, principal, async (transaction, concerns) => {
       // Two requests for the last one that may be: the second counts the first.
       await transaction.query('SELECT pg_advisory_xact_lock($1, $2)', [COUNTING, organizationId]);
@@ -62,9 +62,9 @@ export class ImageRegistration {
           'quota_exceeded',
         );
       const [{ id }] = await transaction.query<[{ id: ImageId }]>(
-        `INSERT INTO image (organization_id, region_id, name, type, version, description, size_bytes, status, min_disk_gib)
-         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8) RETURNING id`,
-        [organizationId, regionId, name, type, version, description, url === null ? 'awaiting-upload' : 'queued', minimum_disk],
+        `INSERT INTO image (organization_id, region_id, name, type, version, description, size_bytes, status, min_disk_gib, labels)
+         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9) RETURNING id`,
+        [organizationId, regionId, name, type, version, description, url === null ? 'awaiting-upload' : 'queued', minimum_disk, labels],
       );
       await transaction.query(
         `INSERT INTO image_transfer (image_id, source, url, format, checksum_algorithm, checksum, deadline_at)

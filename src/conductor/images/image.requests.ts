@@ -2,6 +2,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsInt, IsOptional, IsString, Matches, Max, MaxLength, Min, MinLength, ValidateIf } from 'class-validator';
 import { IMAGE_FORMATS, type ImageFormat } from '../../image-format/disk-image.js';
+import { IsLabels } from '../http/labels.js';
 import { IsPlainText } from '../http/plain-text.js';
 
 const MAX_IMAGE_NAME_LENGTH = 50;
@@ -67,4 +68,7 @@ export class RegisterImagePayload {
   @Min(1)
   @IsInt()
   minimum_disk?: number;
+
+  @IsLabels()
+  labels?: string[];
 }

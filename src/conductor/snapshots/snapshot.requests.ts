@@ -1,13 +1,12 @@
 /** What callers may send about snapshots. */
 import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { ArrayMaxSize, ArrayUnique, IsArray, IsOptional, IsString, Matches, MaxLength, MinLength, ValidateBy } from 'class-validator';
+import { IsString, Matches, MaxLength, MinLength, ValidateBy } from 'class-validator';
+import { IsLabels } from '../http/labels.js';
 import { IsPlainText } from '../http/plain-text.js';
 import { VM_NAME_PATTERN, VM_NAME_RULE } from '../virtual-machines/vm-names.js';
 
 export const MAX_SNAPSHOT_NAME_LENGTH = 50;
-
-const MOST_LABELS = 20;
 
 /** Infrahub's names are in paths too (`name-availability/{name}`). */
 const IsName = (): PropertyDecorator =>
@@ -18,16 +17,6 @@ const IsName = (): PropertyDecorator =>
     MaxLength(MAX_SNAPSHOT_NAME_LENGTH),
     MinLength(1),
     IsString(),
-  );
-
-/** No comma: in one of Infrahub's answers labels are one string, with commas between them. */
-const IsLabels = (): PropertyDecorator =>
-  applyDecorators(
-    IsOptional(),
-    Matches(/^[^\p{C}/,]{1,64}$/u, { each: true, message: 'each label must have 1 to 64 printable characters, and neither slash nor comma' }),
-    ArrayUnique(),
-    ArrayMaxSize(MOST_LABELS),
-    IsArray(),
   );
 
 export class CreateSnapshotPayload {
@@ -41,7 +30,6 @@ export class CreateSnapshotPayload {
   @IsString()
   description: string;
 
-  @ApiPropertyOptional({ type: [String], maxItems: MOST_LABELS })
   @IsLabels()
   labels?: string[];
 }
@@ -67,7 +55,6 @@ export class CreateImagePayload {
   @IsName()
   name: string;
 
-  @ApiPropertyOptional({ type: [String], maxItems: MOST_LABELS })
   @IsLabels()
   labels?: string[];
 }
