@@ -99,6 +99,25 @@ describe('the commands for Git repositories', () => {
     await baton('gitops', 'remove', 'wrong');
   }, 30_000);
 
+  it('change its settings: a token that was wrong, and from planning to applying', async () => {
+    await repository('settings', { 'web.yaml': vmDocument('set') });
+    await writeFile(join(folder, 'wrong-token'), 'not-the-token');
+    await baton('gitops', 'add', server.httpUrl('settings'), '--mode', 'plan', '--token-file', join(folder, 'wrong-token'));
+    await eventually(async () => expect(await baton('gitops', 'show', 'settings')).toContain('refused the credentials'), 20_000);
+    await baton('gitops', 'set', 'settings', '--token-file', join(folder, 'token'));
+    await eventually(async () => expect(await baton('gitops', 'list')).toMatch(/^settings +PLANNED /m), 20_000);
+    expect(await baton('gitops', 'set', 'settings', '--mode', 'apply', '--prune')).toBe('settings is changed. See what comes of it with: baton gitops show settings\n');
+    await eventually(async () => expect(await baton('gitops', 'list')).toMatch(/^settings +SYNCED /m), 20_000);
+    await baton('gitops', 'set', 'settings', '--no-prune', '--environments', 'demo');
+    const { git_repos } = (await cloud.request('GET', '/gitops/git-repo')).body;
+    expect(git_repos.find(({ name }: { name: string }) => name === 'settings')).toMatchObject({ mode: 'apply', prune: false, environments: ['demo'], has_credentials: true });
+    await expect(baton('gitops', 'set', 'settings')).rejects.toThrow('Say what shall change.');
+    await baton('gitops', 'remove', 'settings');
+    const left = (await vms.get('/demo/set')).body.instance;
+    await vms.delete(`/${left.id}`);
+    await vms.gone(left.id);
+  }, 60_000);
+
   it('end when there is nothing to wait for: it cannot be fetched any more', async () => {
     await repository('gone', {});
     await baton('gitops', 'add', server.httpUrl('gone'), '--mode', 'plan', '--token-file', join(folder, 'token'));
@@ -111,7 +130,7 @@ describe('the commands for Git repositories', () => {
   it('say what is missing', async () => {
     await expect(baton('gitops', 'plan', 'nowhere')).rejects.toThrow("There is no repository 'nowhere'. List them with: baton gitops list");
     await expect(baton('gitops', 'rollback', 'nowhere')).rejects.toThrow('Say to which --commit.');
-    expect(() => parseCommandLine(['gitops'])).toThrow("'gitops' needs more: one of add, list, show, plan, diff, sync, pause, resume, rollback, remove.");
+    expect(() => parseCommandLine(['gitops'])).toThrow("'gitops' needs more: one of add, set, list, show, plan, diff, sync, pause, resume, rollback, remove.");
     await expect(baton('gitops', 'add', server.httpUrl('wrong'), '--token-file', 'a', '--key-file', 'b')).rejects.toThrow('Give either --token-file or --key-file.');
     await expect(baton('gitops', 'add', 'file:///etc')).rejects.toThrow('https');
   });

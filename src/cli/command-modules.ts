@@ -53,6 +53,7 @@ export const COMMAND_MODULES: Record<CommandName, () => Promise<{ run: Run }>> =
   'snapshot delete': () => import('./commands/snapshot-delete.js'),
   apply: () => import('./commands/apply.js'),
   'gitops add': async () => ({ run: (await import('./commands/gitops.js')).add }),
+  'gitops set': async () => ({ run: (await import('./commands/gitops.js')).set }),
   'gitops list': async () => ({ run: (await import('./commands/gitops.js')).list }),
   'gitops show': async () => ({ run: (await import('./commands/gitops.js')).show }),
   'gitops plan': async () => ({ run: (await import('./commands/gitops.js')).plan }),

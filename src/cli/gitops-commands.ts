@@ -43,6 +43,18 @@ export const GITOPS_COMMANDS = {
     roles: [],
     flags: { name: { type: 'string', value: 'NAME', help: 'Default: the last part of the URL.' }, ...SETTINGS },
   },
+  'gitops set': {
+    words: 'gitops set',
+    operand: 'NAME',
+    summary: 'Change the settings of a repository. What is left out stays as it is.',
+    roles: [],
+    flags: {
+      url: { type: 'string', value: 'URL', help: 'Of the same repository somewhere else; on another server with its token or key.' },
+      ...SETTINGS,
+      'no-prune': { type: 'boolean', help: 'Delete nothing.' },
+      'commit-status': { type: 'boolean', help: 'Tell the forge what becomes of commits.' },
+    },
+  },
   'gitops list': { words: 'gitops list', summary: 'List the Git repositories.', roles: [], flags: {} },
   'gitops show': { words: 'gitops show', operand: 'NAME', summary: 'Show a repository, its last sync and what it owns.', roles: [], flags: {} },
   'gitops plan': {

@@ -48,30 +48,47 @@ async function credentialsOf(flags: Flags): Promise<object | undefined> {
   return typeof keyFile === 'string' ? { private_key: await readFile(keyFile, 'utf8') } : undefined;
 }
 
-export const add: Run = async ({ flags, environment }) => {
-  const api = new ApiClient(environment);
-  const { ref, path, mode, role } = flags;
-  const answer = await api.call<{ git_repo: Repository; webhook_secret?: string }>('POST', ROOT, {
-    url: flags['url'],
-    name: flags['name'],
+/** Those that were given; what is undefined is not sent. */
+async function settingsOf(flags: Flags): Promise<Readonly<Record<string, unknown>>> {
+  const given = (name: string, range: readonly [number, number]): number | undefined => (flags[name] === undefined ? undefined : integerFlag(flags, name, 0, range));
+  const either = (yes: string, no: string): boolean | undefined => (flags[yes] === true ? true : flags[no] === true ? false : undefined);
+  const { ref, path, mode, role, forge, callback, drift } = flags;
+  return {
     ref,
     path,
     mode,
     role,
+    forge,
     environments: listOf(flags, 'environments'),
     credentials: await credentialsOf(flags),
-    poll_seconds: integerFlag(flags, 'poll', 60, [5, 86_400]),
-    prune: flags['prune'] === true,
-    prune_limit: integerFlag(flags, 'prune-limit', 10, [0, 5_000]),
-    drift_policy: flags['drift'],
-    forge: flags['forge'],
-    commit_status: flags['no-commit-status'] !== true,
-    callback_url: flags['callback'],
+    poll_seconds: given('poll', [5, 86_400]),
+    prune: either('prune', 'no-prune'),
+    prune_limit: given('prune-limit', [0, 5_000]),
+    drift_policy: drift,
+    commit_status: either('commit-status', 'no-commit-status'),
+    callback_url: callback === '' ? null : callback,
+  };
+}
+
+export const add: Run = async ({ flags, environment }) => {
+  const api = new ApiClient(environment);
+  const answer = await api.call<{ git_repo: Repository; webhook_secret?: string }>('POST', ROOT, {
+    url: flags['url'],
+    name: flags['name'],
+    ...(await settingsOf(flags)),
   });
   const { id, name } = answer.git_repo;
   print(`${name} is followed. See it with: baton gitops show ${name}`);
   if (answer.webhook_secret !== undefined)
     print(`To have pushes seen at once, let the forge tell ${api.url}/gitops/git-repo/${id}/github-webhook\nsigned with the secret ${answer.webhook_secret} (it is not shown again).`);
+};
+
+export const set: Run = async (invocation) => {
+  const settings = { url: invocation.flags['url'], ...(await settingsOf(invocation.flags)) };
+  if (Object.values(settings).every((value) => value === undefined)) throw new UsageError('Say what shall change.');
+  const { api, repository, path } = await find(invocation);
+  await api.call('PUT', path, settings);
+  print(`${repository.name} is changed. See what comes of it with: baton gitops show ${repository.name}`);
 };
 
 export const list: Run = async ({ environment }) => {
