@@ -2,7 +2,8 @@ import { FitAddon } from '../xterm/addon-fit.mjs';
 import { Terminal } from '../xterm/xterm.mjs';
 import { openStream } from './stream.js';
 
-const socket = openStream();
+// A guest that has nothing to say leaves the page empty.
+const socket = openStream('Connected to the serial line. Press Enter for a prompt.');
 if (socket) {
   socket.binaryType = 'arraybuffer';
   const terminal = new Terminal({ cursorBlink: true, scrollback: 5000, fontSize: 14 });

@@ -1,10 +1,11 @@
 import RFB from '../novnc/core/rfb.js';
-import { openStream, say } from './stream.js';
+import { openStream } from './stream.js';
 
-const socket = openStream();
+const socket = openStream('Connected to the screen');
 if (socket) {
   const rfb = new RFB(document.getElementById('console'), socket, { shared: true });
   rfb.scaleViewport = true;
+  rfb.background = 'transparent';
   const button = document.getElementById('ctrl-alt-del');
   button.addEventListener('click', () => {
     rfb.sendCtrlAltDel();
@@ -12,8 +13,4 @@ if (socket) {
   });
   rfb.addEventListener('connect', () => (button.disabled = false));
   rfb.addEventListener('disconnect', () => (button.disabled = true));
-  rfb.addEventListener('desktopname', ({ detail }) => {
-    document.title = detail.name;
-    say(detail.name);
-  });
 }

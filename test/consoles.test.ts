@@ -49,7 +49,7 @@ describe('a console', () => {
     const fetched = await fetchedConsole(vms, vm.id, job);
     expect(mismatches('VNCURL', fetched)).toEqual([]);
     expect(fetched.vnc_url.id).toBe(job);
-    expect(fetched.vnc_url.vnc_url).toMatch(new RegExp(`^${cloud.url}/consoles/vnc#ticket=baton_console_[\\w-]{32}$`));
+    expect(fetched.vnc_url.vnc_url).toMatch(new RegExp(`^${cloud.url}/consoles/vnc#ticket=baton_console_[\\w-]{32}&name=${vm.name}$`));
     const { body: events } = await vms.get(`/${vm.id}/events`);
     expect(events.instance_events.map(({ reason }: Json) => reason)).toContain('GenerateVNCConsoleSuccess');
   });

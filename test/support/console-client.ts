@@ -21,7 +21,7 @@ export const fetchedConsole = (vms: VmClient, vmId: number, job: number): Promis
     return body;
   });
 
-export const ticketOf = (body: Json): string => /#ticket=(.+)$/.exec(body.vnc_url.vnc_url)![1]!;
+export const ticketOf = (body: Json): string => /#ticket=([^&]+)/.exec(body.vnc_url.vnc_url)![1]!;
 
 export async function ticketFor(vms: VmClient, vmId: number, kind: Kind = 'vnc'): Promise<string> {
   return ticketOf(await fetchedConsole(vms, vmId, await requestedConsole(vms, vmId, kind)));

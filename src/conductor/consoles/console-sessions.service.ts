@@ -54,8 +54,17 @@ export interface RequestedConsole {
 /** What `GET …/console/{job_id}` finds. */
 export interface ConsoleJob {
   readonly kind: ConsoleKind;
+  readonly vmName: string;
   /** Null while the node has not come yet. */
   readonly ticket: string | null;
+}
+
+interface ConsoleRow {
+  readonly kind: ConsoleKind;
+  readonly vmName: string;
+  readonly state: ConsoleState;
+  readonly reason: string | null;
+  readonly overdue: boolean;
 }
 
 interface SelectedVm {
@@ -109,8 +118,8 @@ export class ConsoleSessions implements OnModuleInit, OnModuleDestroy {
    */
   async fetch(principal: Principal, selector: ConsoleSelector, console: number): Promise<ConsoleJob> {
     const [condition, parameters] = selection(selector);
-    const [row] = await this.dataSource.query<{ kind: ConsoleKind; state: ConsoleState; reason: string | null; overdue: boolean }[]>(
-      `SELECT s.kind, s.state, s.reason, s.expires_at < now() AS overdue
+    const [row] = await this.dataSource.query<ConsoleRow[]>(
+      `SELECT s.kind, s.state, s.reason, s.expires_at < now() AS overdue, vm.name AS "vmName"
          FROM console_session s
          JOIN virtual_machine vm ON vm.id = s.virtual_machine_id AND vm.deleted_at IS NULL
          JOIN environment e ON e.id = vm.environment_id
@@ -121,7 +130,7 @@ export class ConsoleSessions implements OnModuleInit, OnModuleDestroy {
     if (row.state === 'open') throw badRequest('This console was opened already. Request another one.');
     if (row.state === 'ended' || row.overdue)
       throw badRequest(`This console has ended: ${row.reason ?? 'nobody opened it in time.'} Request another one.`);
-    return { kind: row.kind, ticket: row.state === 'ready' ? await this.issueTicket(console) : null };
+    return { kind: row.kind, vmName: row.vmName, ticket: row.state === 'ready' ? await this.issueTicket(console) : null };
   }
 
   private async issueTicket(console: number): Promise<string | null> {

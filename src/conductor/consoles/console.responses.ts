@@ -21,7 +21,7 @@ export class VNCURLFields {
 
   @ApiProperty({
     description:
-      'Page to open in a browser within 60 seconds, once. What follows `#ticket=` is a secret. Empty, with status false, until the node has answered.',
+      'Page to open in a browser within 60 seconds, once. What follows the number sign holds a secret. Empty, with status false, until the node has answered.',
   })
   vnc_url: string;
 }

@@ -78,12 +78,12 @@ export class ConsolesController {
   }
 
   private async fetch(principal: KeyHolder, selector: ConsoleSelector, id: number, request: FastifyRequest): Promise<VNCURL> {
-    const { kind, ticket } = await this.sessions.fetch(principal, selector, id);
+    const { kind, ticket, vmName } = await this.sessions.fetch(principal, selector, id);
     const address = pageAddress(request.protocol, request.headers.host, this.config.publicUrl);
     const response = new VNCURL(ticket === null ? 'The node has not answered yet. Ask again shortly.' : 'Getting the console successful');
     response.status = ticket !== null;
     // After the number sign: what stands there no browser sends to a server, so no log has it.
-    response.vnc_url = { id, vnc_url: ticket === null ? '' : `${address}/consoles/${kind}#ticket=${ticket}` };
+    response.vnc_url = { id, vnc_url: ticket === null ? '' : `${address}/consoles/${kind}#ticket=${ticket}&name=${encodeURIComponent(vmName)}` };
     return response;
   }
 }
