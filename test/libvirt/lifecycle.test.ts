@@ -5,125 +5,43 @@
  */
 import 'reflect-metadata';
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { DataSource } from 'typeorm';
-import { storeBuiltImage } from '../../src/all-in-one/demo-image.js';
-import { keepSshKeypair } from '../../src/all-in-one/ssh-keypair.js';
 import { fsck } from '../../src/conductor/admin/fsck.js';
-import { dataSourceOptions } from '../../src/conductor/database/data-source.js';
-import { migrate } from '../../src/conductor/database/migrate.js';
-import { seed } from '../../src/conductor/seed/seed.js';
 import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.responses.js';
-import { startComputeProcess, startConductorProcess, type ConductorProcess, type RoleProcess } from '../support/baton-processes.js';
-import { eventually } from '../support/eventually.js';
-import { freshDatabase, sharedRabbitMq } from '../support/servers.js';
-import { guestImage } from './guest-image.js';
-import { LibvirtNode } from './libvirt-node.js';
+import { BOOT_MS, bootsOf, PORT_80, RealCloud } from './real-cloud.js';
 
 const run = promisify(execFile);
 
-const API_KEY = 'baton_key_of_the_test_organization';
-const BOOT_MS = 90_000;
 const GIB = 2 ** 30;
 
-interface Status {
-  readonly boots: number;
-  readonly uptime: number;
-}
-
 describe('a real guest', () => {
-  let folder: string;
-  let database: DataSource;
-  let node: LibvirtNode;
-  let conductor: ConductorProcess;
-  let worker: RoleProcess;
+  let cloud: RealCloud;
   let vm: InstanceFields;
 
   beforeAll(async () => {
-    // Not the private folder of other suites: QEMU's user must be able to reach its disks.
-    folder = await mkdtemp(join(tmpdir(), 'baton-lifecycle-'));
-    await chmod(folder, 0o755);
-    const imageStore = join(folder, 'image-store');
-    const imageFolder = await guestImage();
-    const image = await storeBuiltImage(imageFolder, imageStore);
-    const { publicKey } = await keepSshKeypair(join(folder, 'ssh'));
-    const servers = { databaseUrl: await freshDatabase(), amqpUrl: sharedRabbitMq() };
-    database = await new DataSource(dataSourceOptions({ databaseUrl: servers.databaseUrl, databasePool: 2 })).initialize();
-    await migrate(database);
-    await seed(database, { images: [image], floatingIps: [], publicKey, apiKey: API_KEY });
-    await database.query(
+    cloud = await RealCloud.start({ name: 'lifecycle' });
+    await cloud.database.query(
       `INSERT INTO flavor (region_id, name, cpu, ram_mib, disk, gpu, gpu_count) SELECT id, 'tiny-2', 2, 384, 3, '', 0 FROM region`,
     );
-    node = await LibvirtNode.prepare(join(folder, 'node'), imageFolder);
-    conductor = await startConductorProcess(servers, { BATON_IMAGE_STORE: imageStore });
-    worker = await startComputeProcess(servers, {
-      name: node.name,
-      conductorUrl: conductor.url,
-      stateFolder: node.stateFolder,
-      env: node.settings,
-    });
-    await eventually(async () => {
-      const up = `SELECT FROM compute_node n JOIN compute_node_heartbeat h ON h.compute_node_id = n.id WHERE h.inventory_digest <> ''`;
-      expect(await database.query(up)).toHaveLength(1);
-    }, 120_000);
-    const { instances } = await request<{ instances: InstanceFields[] }>('POST', 'virtual-machines', {
-      name: 'many-lives',
-      environment_name: 'demo',
-      flavor_name: 'tiny-1',
-      image_name: 'Baton Tiny Linux',
-      key_name: 'demo',
-      // Where the guest tells of itself.
-      security_rules: [
-        { direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', remote_ip_prefix: '0.0.0.0/0', port_range_min: 80, port_range_max: 80 },
-      ],
-    });
-    vm = instances[0]!;
+    vm = await cloud.createVm('many-lives', { security_rules: [PORT_80] });
     await reaches('ACTIVE');
     await boots(1);
   }, 300_000);
 
   afterAll(async () => {
-    await worker?.stop();
-    await conductor?.stop();
-    await node?.destroy();
-    await database?.destroy();
-    if (folder) await rm(folder, { recursive: true, force: true });
+    await cloud?.stop();
   }, 60_000);
 
-  async function request<Answer>(method: string, path: string, body?: object): Promise<Answer> {
-    const answer = await fetch(`${conductor.url}/v1/core/${path}`, {
-      method,
-      headers: { api_key: API_KEY, 'content-type': 'application/json' },
-      body: body && JSON.stringify(body),
-    });
-    const json = (await answer.json()) as Answer & { message: string };
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${json.message}`);
-    return json;
-  }
-
-  const act = (action: string): Promise<unknown> => request('GET', `virtual-machines/${vm.id}/${action}`);
+  const act = (action: string): Promise<unknown> => cloud.request('GET', `virtual-machines/${vm.id}/${action}`);
 
   async function reaches(status: string): Promise<void> {
-    vm = await eventually(async () => {
-      const { instance } = await request<{ instance: InstanceFields }>('GET', `virtual-machines/${vm.id}`);
-      expect(`${instance.status} ${instance.fault ?? ''}`.trim()).toBe(status);
-      return instance;
-    }, BOOT_MS);
+    vm = await cloud.vmReaches(vm.id, status);
   }
 
-  /** What the guest says of itself, once it has booted so often. */
-  const boots = (count: number): Promise<Status> =>
-    eventually(async () => {
-      const answer = await fetch(`http://${vm.fixed_ip}/`, { signal: AbortSignal.timeout(5_000), headers: { connection: 'close' } });
-      const text = await answer.text();
-      const value = (name: string): number => Number(new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1]);
-      expect(value('boots')).toBe(count);
-      return { boots: value('boots'), uptime: value('uptime') };
-    }, BOOT_MS);
+  const boots = (count: number): Promise<{ readonly uptime: number }> => bootsOf(vm, count);
 
   const virsh = async (...args: string[]): Promise<string> => (await run('virsh', ['-c', 'qemu:///system', ...args])).stdout;
 
@@ -149,10 +67,10 @@ describe('a real guest', () => {
     await reaches('HIBERNATED');
     expect(await virsh('domstate', vm.uuid)).toContain('shut off');
     expect(await virsh('dominfo', vm.uuid)).toMatch(/Managed save:\s+yes/);
-    expect(await database.query('SELECT vcpus_used, memory_mib_used, disk_gib_used FROM compute_node')).toEqual([
+    expect(await cloud.database.query('SELECT vcpus_used, memory_mib_used, disk_gib_used FROM compute_node')).toEqual([
       { vcpus_used: 0, memory_mib_used: 0, disk_gib_used: 1 },
     ]);
-    expect(await fsck(database)).toEqual([]);
+    expect(await fsck(cloud.database)).toEqual([]);
 
     await act('hibernate-restore');
     await reaches('ACTIVE');
@@ -162,14 +80,14 @@ describe('a real guest', () => {
   }, 2 * BOOT_MS);
 
   it('is stopped and booted with the processors, memory and disk of its new flavor', async () => {
-    await request('POST', `virtual-machines/${vm.id}/resize`, { flavor_name: 'tiny-2' });
+    await cloud.request('POST', `virtual-machines/${vm.id}/resize`, { flavor_name: 'tiny-2' });
     await reaches('ACTIVE');
     await boots(4);
     const domain = await virsh('dominfo', vm.uuid);
     expect(domain).toMatch(/CPU\(s\):\s+2\n/);
     expect(domain).toMatch(new RegExp(`Max memory:\\s+${384 * 1024} KiB`));
-    const [instance] = await readdir(join(node.stateFolder, 'instances'));
-    const disk = join(node.stateFolder, 'instances', instance!, 'disk.qcow2');
+    const [instance] = await readdir(join(cloud.node.stateFolder, 'instances'));
+    const disk = join(cloud.node.stateFolder, 'instances', instance!, 'disk.qcow2');
     // The running guest has it locked; reading its header does no harm.
     const { stdout } = await run('qemu-img', ['info', '-U', '-f', 'qcow2', '--output=json', disk]);
     expect(JSON.parse(stdout)['virtual-size']).toBe(3 * GIB);
@@ -180,11 +98,11 @@ describe('a real guest', () => {
     await reaches('HIBERNATED');
     const saved = join('/var/lib/libvirt/qemu/save', `baton-${vm.uuid}.save`);
     expect((await run('ls', [saved])).stdout).toContain(vm.uuid);
-    await request('DELETE', `virtual-machines/${vm.id}`);
-    await eventually(async () => await expect(act('hibernate')).rejects.toThrow('404'), 60_000);
+    await cloud.request('DELETE', `virtual-machines/${vm.id}`);
+    await cloud.vmGoes(vm.id);
     expect(await virsh('list', '--all', '--uuid')).not.toContain(vm.uuid);
     await expect(run('ls', [saved])).rejects.toThrow();
-    expect(await readdir(join(node.stateFolder, 'instances'))).toEqual([]);
-    expect(await fsck(database)).toEqual([]);
+    expect(await readdir(join(cloud.node.stateFolder, 'instances'))).toEqual([]);
+    expect(await fsck(cloud.database)).toEqual([]);
   }, 2 * BOOT_MS);
 });

@@ -6,34 +6,22 @@
 import 'reflect-metadata';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
-import { DataSource } from 'typeorm';
-import { storeBuiltImage } from '../../src/all-in-one/demo-image.js';
-import { keepSshKeypair } from '../../src/all-in-one/ssh-keypair.js';
 import { fsck } from '../../src/conductor/admin/fsck.js';
-import { dataSourceOptions } from '../../src/conductor/database/data-source.js';
-import { migrate } from '../../src/conductor/database/migrate.js';
-import { seed } from '../../src/conductor/seed/seed.js';
 import type { InstanceFields } from '../../src/conductor/virtual-machines/vm.responses.js';
 import { WebhookReceiver } from '../fixtures/webhook-receiver.js';
-import { startComputeProcess, startConductorProcess, type ConductorProcess, type RoleProcess } from '../support/baton-processes.js';
 import { ticketOf, Viewer } from '../support/console-client.js';
 import { eventually } from '../support/eventually.js';
-import { freshDatabase, sharedRabbitMq } from '../support/servers.js';
-import { guestImage } from './guest-image.js';
-import { LibvirtNode } from './libvirt-node.js';
+import { BOOT_MS, RealCloud } from './real-cloud.js';
 import { Outside } from './outside.js';
 
 const run = promisify(execFile);
 
 const NAME = 'quiet-otter';
-const API_KEY = 'baton_key_of_the_test_organization';
-const BOOT_MS = 90_000;
 
 interface Call {
   readonly operation: { readonly name: string; readonly status: string };
@@ -41,72 +29,21 @@ interface Call {
 }
 
 describe('a cloud with a real guest', () => {
-  let folder: string;
-  let database: DataSource;
-  let node: LibvirtNode;
-  let conductor: ConductorProcess;
-  let worker: RoleProcess;
   let receiver: WebhookReceiver;
-  let privateKey: string;
+  let cloud: RealCloud;
   let vm: InstanceFields;
 
   beforeAll(async () => {
-    // Not the private folder of other suites: QEMU's user must be able to reach its disks.
-    folder = await mkdtemp(join(tmpdir(), 'baton-real-guest-'));
-    await chmod(folder, 0o755);
-    const imageStore = join(folder, 'image-store');
-    const imageFolder = await guestImage();
-    const image = await storeBuiltImage(imageFolder, imageStore);
-    const { publicKey, privateKeyFile } = await keepSshKeypair(join(folder, 'ssh'));
-    privateKey = privateKeyFile;
-    const servers = { databaseUrl: await freshDatabase(), amqpUrl: sharedRabbitMq() };
-    database = await new DataSource(dataSourceOptions({ databaseUrl: servers.databaseUrl, databasePool: 2 })).initialize();
-    await migrate(database);
-    await seed(database, { images: [image], floatingIps: [Outside.FLOATING_IP], publicKey, apiKey: API_KEY });
     receiver = await WebhookReceiver.start();
-    node = await LibvirtNode.prepare(join(folder, 'node'), imageFolder);
-    conductor = await startConductorProcess(servers, { BATON_IMAGE_STORE: imageStore, BATON_METRICS_SECONDS: '1' });
-    worker = await startComputeProcess(servers, {
-      name: node.name,
-      conductorUrl: conductor.url,
-      stateFolder: node.stateFolder,
-      env: node.settings,
-    });
-    await untilNodeBeats(new Date(0));
+    cloud = await RealCloud.start({ name: 'real-guest', floatingIps: [Outside.FLOATING_IP], conductorSettings: { BATON_METRICS_SECONDS: '1' } });
   }, 180_000);
 
   afterAll(async () => {
-    await worker?.stop();
-    await conductor?.stop();
-    await node?.destroy();
+    await cloud?.stop();
     await receiver?.stop();
-    await database?.destroy();
-    if (folder) await rm(folder, { recursive: true, force: true });
   }, 60_000);
 
-  async function request<Answer>(method: string, path: string, body?: object): Promise<Answer> {
-    const answer = await fetch(`${conductor.url}/v1/core/${path}`, {
-      method,
-      headers: { api_key: API_KEY, 'content-type': 'application/json' },
-      body: body && JSON.stringify(body),
-    });
-    const json = (await answer.json()) as Answer & { message: string };
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${json.message}`);
-    return json;
-  }
-
-  const shown = async (): Promise<InstanceFields> =>
-    (await request<{ instance: InstanceFields }>('GET', `virtual-machines/${vm.id}`)).instance;
-
-  const untilNodeBeats = (after: Date): Promise<void> =>
-    eventually(async () => {
-      const beats = await database.query(
-        `SELECT FROM compute_node n JOIN compute_node_heartbeat h ON h.compute_node_id = n.id
-          WHERE n.name = $1 AND h.beat_at > $2 AND h.inventory_digest <> ''`,
-        [node.name, after],
-      );
-      expect(beats).toHaveLength(1);
-    }, 120_000);
+  const shown = (): Promise<InstanceFields> => cloud.shownVm(vm.id);
 
   const page = async (address: string, path = '/'): Promise<string> => {
     const answer = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(20_000), headers: { connection: 'close' } });
@@ -118,18 +55,18 @@ describe('a cloud with a real guest', () => {
     Number(await readFile(`/run/libvirt/qemu/baton-${vm.uuid}.pid`, 'utf8'));
 
   const verifiedCalls = async (): Promise<Call[]> => {
-    const { signing_secrets: secrets } = await request<{ signing_secrets: { secret: string }[] }>('GET', 'callbacks/signing-secrets');
+    const { signing_secrets: secrets } = await cloud.request<{ signing_secrets: { secret: string }[] }>('GET', 'callbacks/signing-secrets');
     return receiver.requests.map(({ body, headers }) => new Webhook(secrets[0]!.secret).verify(body, headers) as Call);
   };
 
   it('says how the guests of its node run', async () => {
-    const [row] = await database.query<[{ hypervisor: string; acceleration: string }]>(
+    const [row] = await cloud.database.query<[{ hypervisor: string; acceleration: string }]>(
       'SELECT hypervisor, acceleration FROM compute_node WHERE name = $1',
-      [node.name],
+      [cloud.node.name],
     );
     expect(row.hypervisor).toBe('libvirt');
     if (!existsSync('/dev/kvm')) return expect(row.acceleration).toBe('tcg');
-    const probed = JSON.parse(await readFile(join(node.stateFolder, 'acceleration.json'), 'utf8')) as {
+    const probed = JSON.parse(await readFile(join(cloud.node.stateFolder, 'acceleration.json'), 'utf8')) as {
       bootId: string;
       accelerator: { kind: string };
       reason?: string;
@@ -140,7 +77,7 @@ describe('a cloud with a real guest', () => {
   });
 
   it('brings a VM to ACTIVE, whose guest has booted and calls home', async () => {
-    const { instances } = await request<{ instances: InstanceFields[] }>('POST', 'virtual-machines', {
+    const { instances } = await cloud.request<{ instances: InstanceFields[] }>('POST', 'virtual-machines', {
       name: NAME,
       environment_name: 'demo',
       flavor_name: 'tiny-1',
@@ -168,7 +105,7 @@ describe('a cloud with a real guest', () => {
     await eventually(async () => expect((await shown()).status).toBe('ACTIVE'), BOOT_MS);
     await eventually(async () => expect((await shown()).reachable_at).not.toBeNull(), BOOT_MS);
     vm = await shown();
-    const { instance_events: events } = await request<{ instance_events: { reason: string; message: string }[] }>(
+    const { instance_events: events } = await cloud.request<{ instance_events: { reason: string; message: string }[] }>(
       'GET',
       `virtual-machines/${vm.id}/events`,
     );
@@ -194,7 +131,7 @@ describe('a cloud with a real guest', () => {
 
   (existsSync('/usr/bin/ssh') ? it : it.skip)('lets the owner of the key in by ssh', async () => {
     const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'ConnectTimeout=5'];
-    const ssh = ['-F', 'none', '-i', privateKey, ...options.flatMap((option) => ['-o', option])];
+    const ssh = ['-F', 'none', '-i', cloud.privateKeyFile, ...options.flatMap((option) => ['-o', option])];
     await eventually(async () => {
       const { stdout } = await run('ssh', [...ssh, `debian@${vm.fixed_ip}`, 'hostname'], { timeout: 20_000 });
       expect(stdout.trim()).toBe(NAME);
@@ -203,9 +140,9 @@ describe('a cloud with a real guest', () => {
 
   it('shows the end of its console, as the guest wrote it', async () => {
     const path = `virtual-machines/${vm.id}/logs`;
-    const { request_id } = await request<{ request_id: number }>('POST', path, { length: 100 });
+    const { request_id } = await cloud.request<{ request_id: number }>('POST', path, { length: 100 });
     const logs = await eventually(async () => {
-      const answer = await request<{ logs: string | null }>('GET', `${path}?request_id=${request_id}`);
+      const answer = await cloud.request<{ logs: string | null }>('GET', `${path}?request_id=${request_id}`);
       expect(answer.logs).not.toBeNull();
       return answer.logs!;
     });
@@ -216,7 +153,7 @@ describe('a cloud with a real guest', () => {
   it('shows what it uses, and more of it as time goes on', async () => {
     type Points = { readonly data: readonly (readonly { readonly value: number }[])[] };
     const used = async () => {
-      const metrics = await request<Record<string, Points>>('GET', `virtual-machines/${vm.id}/metrics?duration=1h`);
+      const metrics = await cloud.request<Record<string, Points>>('GET', `virtual-machines/${vm.id}/metrics?duration=1h`);
       return (name: string): number => metrics[name]!.data.flat().reduce((sum, { value }) => sum + value, 0);
     };
     const before = (await used())('cpu');
@@ -230,13 +167,13 @@ describe('a cloud with a real guest', () => {
   }, 60_000);
 
   const viewerOf = async (kind: 'vnc' | 'serial'): Promise<Viewer> => {
-    const { url } = await request<{ url: string }>('GET', `virtual-machines/${vm.id}/request-console?type=${kind}`);
+    const { url } = await cloud.request<{ url: string }>('GET', `virtual-machines/${vm.id}/request-console?type=${kind}`);
     const ticket = await eventually(async () => {
-      const answer = await request<{ status: boolean }>('GET', url.replace('/core/', ''));
+      const answer = await cloud.request<{ status: boolean }>('GET', url.replace('/core/', ''));
       expect(answer.status).toBe(true);
       return ticketOf(answer);
     });
-    return await Viewer.opened(conductor.url, ticket);
+    return await Viewer.opened(cloud.conductor.url, ticket);
   };
 
   it('shows its screen to a viewer of VNC', async () => {
@@ -263,9 +200,9 @@ describe('a cloud with a real guest', () => {
     await viewer.says(`42 on ${NAME}`, 30_000);
     viewer.socket.close();
     const path = `virtual-machines/${vm.id}/logs`;
-    const { request_id } = await request<{ request_id: number }>('POST', path, {});
+    const { request_id } = await cloud.request<{ request_id: number }>('POST', path, {});
     await eventually(async () => {
-      const { logs } = await request<{ logs: string | null }>('GET', `${path}?request_id=${request_id}`);
+      const { logs } = await cloud.request<{ logs: string | null }>('GET', `${path}?request_id=${request_id}`);
       expect(logs).toContain(`42 on ${NAME}`);
     });
   }, 90_000);
@@ -282,21 +219,21 @@ describe('a cloud with a real guest', () => {
   it('keeps the guest running and ACTIVE when the worker is killed and comes back', async () => {
     const guest = await guestProcess();
     const killedAt = new Date();
-    worker.process.kill();
+    cloud.worker.process.kill();
     expect(await page(vm.fixed_ip!)).toContain('boots=1\n');
-    await worker.restart();
-    await untilNodeBeats(killedAt);
+    await cloud.worker.restart();
+    await cloud.nodeBeats(killedAt);
     expect(await guestProcess()).toBe(guest);
     expect(await page(vm.fixed_ip!)).toContain('boots=1\n');
     expect((await shown()).status).toBe('ACTIVE');
   }, 150_000);
 
   it('leaves nothing of a deleted VM', async () => {
-    expect(await node.traces(vm)).toEqual(['domain', 'lease', 'host entry', 'firewall rule', 'floating address', 'bridge']);
-    await request('DELETE', `virtual-machines/${vm.id}`);
-    await eventually(async () => await expect(shown()).rejects.toThrow('404'), 60_000);
-    expect(await node.traces(vm)).toEqual([]);
-    expect(await readdir(join(node.stateFolder, 'instances'))).toEqual([]);
+    expect(await cloud.node.traces(vm)).toEqual(['domain', 'lease', 'host entry', 'firewall rule', 'floating address', 'bridge']);
+    await cloud.request('DELETE', `virtual-machines/${vm.id}`);
+    await cloud.vmGoes(vm.id);
+    expect(await cloud.node.traces(vm)).toEqual([]);
+    expect(await readdir(join(cloud.node.stateFolder, 'instances'))).toEqual([]);
     await eventually(async () =>
       expect((await verifiedCalls()).map(({ operation }) => operation.status)).toEqual([
         'CREATING',
@@ -306,8 +243,8 @@ describe('a cloud with a real guest', () => {
         'DELETED',
       ]),
     );
-    const claims = await database.query('SELECT FROM incarnation WHERE claimed');
+    const claims = await cloud.database.query('SELECT FROM incarnation WHERE claimed');
     expect(claims).toEqual([]);
-    expect(await fsck(database)).toEqual([]);
+    expect(await fsck(cloud.database)).toEqual([]);
   }, 90_000);
 });
