@@ -1,7 +1,7 @@
 /** The client commands for volumes, and for VMs that boot from them, against a cloud. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { runCommand } from './support/baton-command.js';
-import { startCloud, type Cloud } from './support/cloud.js';
+import { startCloud, type Cloud, type Json } from './support/cloud.js';
 import { VmClient } from './support/vm-client.js';
 import { VolumeClient } from './support/volume-client.js';
 
@@ -12,6 +12,14 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(() => cloud.stop());
+
+const volume = async (name: string): Promise<Json> =>
+  (await cloud.request('GET', '/v1/core/volumes')).body.volumes.find((one: Json) => one.name === name);
+
+const idOf = async (name: string): Promise<number> => (await volume(name)).id;
+
+const attachmentOf = async (name: string): Promise<number> =>
+  (await volume(name)).attachments.find(({ status }: Json) => status !== 'DETACHED').id;
 
 const baton = async (...args: string[]): Promise<string> => (await runCommand(cloud, ...args)).text;
 
@@ -25,10 +33,31 @@ describe('the commands for volumes', () => {
     expect(await baton('volume', 'list')).toMatch(/\d+ +demo\/data +available +5 +- +-\n/);
   });
 
+  it('give it to a VM and take it back, and delete it', async () => {
+    await new VmClient(cloud).active({ name: 'holder' });
+    await baton('volume', 'create', 'passed', '--environment', 'demo', '--size', '2');
+    expect(await runCommand(cloud, 'volume', 'attach', 'demo/passed', '--vm', 'holder', '--wait')).toEqual({
+      status: 0,
+      text: expect.stringMatching(/^Attach.+\. In the guest: \/dev\/disk\/by-id\/virtio-.+\nIt is in-use\.\n$/),
+    });
+    await expect(baton('volume', 'delete', 'passed')).rejects.toThrow('in-use');
+    expect(await runCommand(cloud, 'volume', 'detach', 'passed', '--wait')).toEqual({ status: 0, text: expect.stringMatching(/\nIt is available\.\n$/) });
+    expect(await baton('volume', 'attach', 'passed', '--vm', 'holder', '--protected')).toContain('In the guest');
+    await new VolumeClient(cloud).reaches(await idOf('passed'), 'in-use');
+    await expect(baton('volume', 'detach', 'passed')).rejects.toThrow('protected');
+    await cloud.request('PATCH', `/v1/core/volume-attachments/${await attachmentOf('passed')}`, { protected: false });
+    await baton('volume', 'detach', 'passed', '--wait');
+    expect(await runCommand(cloud, 'volume', 'delete', 'passed', '--wait')).toEqual({ status: 0, text: expect.stringMatching(/\nIt is gone\.\n$/) });
+  });
+
   it('say what is wrong', async () => {
     await expect(baton('volume', 'create', 'x', '--size', '2')).rejects.toThrow('Say in which --environment.');
     await expect(baton('volume', 'grow', 'nowhere', '--size', '2')).rejects.toThrow("There is no volume 'nowhere'.");
     await expect(baton('volume', 'grow', 'data', '--size', '1')).rejects.toThrow('can only grow');
+    await expect(baton('volume', 'attach', 'data')).rejects.toThrow('Say to which --vm.');
+    await expect(baton('volume', 'attach', 'data', '--vm', 'nobody')).rejects.toThrow("There is no virtual machine 'nobody'.");
+    await expect(baton('volume', 'detach', 'data')).rejects.toThrow("No VM has the volume 'data'.");
+    await expect(baton('volume', 'delete', 'nowhere')).rejects.toThrow("There is no volume 'nowhere'.");
     await expect(baton('volume', 'callback', 'data')).rejects.toThrow('Say either --url or --remove.');
   });
 });

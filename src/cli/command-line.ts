@@ -8,6 +8,7 @@ import type { Flags } from '../config/load.js';
 import { SETTINGS, type Role } from '../config/settings.js';
 import { GITOPS_COMMANDS } from './gitops-commands.js';
 import { SNAPSHOT_COMMANDS, VM_COMMANDS } from './vm-commands.js';
+import { VOLUME_COMMANDS } from './volume-commands.js';
 
 export interface OwnFlag {
   readonly type: 'string' | 'boolean';
@@ -254,37 +255,6 @@ export const COMMANDS = {
       callback: { type: 'string', value: 'URL', help: 'Gets one signed POST for each change of status.' },
     },
   },
-  'volume list': { words: 'volume list', summary: 'List the volumes.', roles: [], flags: {} },
-  'volume create': {
-    words: 'volume create',
-    operand: 'NAME',
-    summary: 'Create a volume, empty or of an image.',
-    roles: [],
-    flags: {
-      environment: { type: 'string', value: 'NAME', help: 'Where.' },
-      size: { type: 'string', value: 'GIB', help: 'How large.' },
-      'image-id': { type: 'string', value: 'ID', help: 'What it is made of, so that VMs can boot from it.' },
-      description: { type: 'string', value: 'TEXT', help: 'For people.' },
-      callback: { type: 'string', value: 'URL', help: 'Gets one signed POST for each change of status.' },
-    },
-  },
-  'volume grow': {
-    words: 'volume grow',
-    operand: 'NAME',
-    summary: 'Make a volume larger, also while a VM has it. NAME may be ENVIRONMENT/NAME.',
-    roles: [],
-    flags: { size: { type: 'string', value: 'GIB', help: 'How large it shall be.' } },
-  },
-  'volume callback': {
-    words: 'volume callback',
-    operand: 'NAME',
-    summary: 'Say where the changes of a volume are told. NAME may be ENVIRONMENT/NAME.',
-    roles: [],
-    flags: {
-      url: { type: 'string', value: 'URL', help: 'In place of the one before, where there was one.' },
-      remove: { type: 'boolean', help: 'Nowhere any more.' },
-    },
-  },
   'vm console': {
     words: 'vm console',
     operand: 'NAME',
@@ -303,6 +273,7 @@ export const COMMANDS = {
     flags: { duration: { type: 'string', value: '1h|2h|4h|6h|12h|1d|3d|7d|15d|30d', help: 'How far back. Default: 1h.' } },
   },
   ...VM_COMMANDS,
+  ...VOLUME_COMMANDS,
   ...SNAPSHOT_COMMANDS,
   ...GITOPS_COMMANDS,
 } as const satisfies Record<string, CommandDefinition>;
