@@ -14,8 +14,10 @@ const PATIENCE_MS = 90_000;
 describe('bin/up', () => {
   let folder: string;
   const clouds: ChildProcess[] = [];
+  let shell: Readonly<Record<string, string>>;
 
   beforeEach(async () => {
+    shell = {};
     folder = await scratchFolder('up');
     // As root, PostgreSQL runs as another user, who has to enter.
     await chmod(folder, 0o755);
@@ -26,10 +28,15 @@ describe('bin/up', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
+  /** `set -a; . var/baton.env`, as it is written for people. */
+  const readIntoShell = async (): Promise<void> => {
+    const lines = (await readFile(join(folder, 'baton.env'), 'utf8')).trim().split('\n');
+    shell = Object.fromEntries(lines.map((line) => line.split(/=(.*)/s, 2)));
+  };
   /** @returns when it is ready, or has ended. */
   const up = async (...flags: string[]) => {
     const args = ['--hypervisor', 'simulated', '--port', '0', ...flags];
-    const environment = { ...process.env, BATON_VAR: folder, NODE_OPTIONS: '', DATABASE_URL: '', AMQP_URL: '' };
+    const environment = { ...process.env, BATON_VAR: folder, NODE_OPTIONS: '', DATABASE_URL: '', AMQP_URL: '', ...shell };
     const cloud = spawn('bin/up', args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
     clouds.push(cloud);
     const output = { text: '' };
@@ -81,6 +88,7 @@ describe('bin/up', () => {
     const key = (await readFile(join(folder, 'baton.env'), 'utf8')).match(/BATON_API_KEY=.*/)![0];
     expect(await end(first.cloud, 'SIGINT')).toBe(0);
 
+    await readIntoShell();
     const second = await up();
     await untilActive('kept');
     await end(second.cloud, 'SIGKILL');

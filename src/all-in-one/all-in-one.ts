@@ -70,7 +70,10 @@ export async function startAllInOne(request: AllInOneRequest, shutdown: Shutdown
     progress.say(`NO REAL VIRTUAL MACHINES: the hypervisor is simulated, because ${decision.reason}`);
   else await prepareLibvirt(decision, folders, progress);
 
-  const databaseUrl = environment['DATABASE_URL'] || (await startPostgres(folders, shutdown, progress));
+  const given = environment['DATABASE_URL'];
+  // Who has read our own file into his shell gives back where our PostgreSQL was the last time.
+  const isForeign = given && !(await EmbeddedPostgres.isOf(folders.data, given));
+  const databaseUrl = isForeign ? given : await startPostgres(folders, shutdown, progress);
   const secretKey = environment['BATON_SECRET_KEY'] || before.BATON_SECRET_KEY || randomBytes(32).toString('base64');
   const config = configure(request, decision, folders, { DATABASE_URL: databaseUrl, BATON_SECRET_KEY: secretKey });
   const apiKey = before.BATON_API_KEY ?? newSecret('key');

@@ -58,6 +58,12 @@ export class EmbeddedPostgres {
     return await EmbeddedPostgres.serve({ ...cluster, user: cluster.user && (started ?? cluster.user) });
   }
 
+  /** Whether the address, of whatever port, is of the cluster in this folder. */
+  static async isOf(folder: string, url: string): Promise<boolean> {
+    const password = await readFile(join(folder, 'postgres', 'password'), 'utf8').catch(() => undefined);
+    return password !== undefined && url.startsWith(`postgres://${USER}:${password}@127.0.0.1:`);
+  }
+
   private static async serve(cluster: Cluster): Promise<EmbeddedPostgres> {
     const password = await readFile(passwordFile(cluster), 'utf8');
     for (let attempt = 1; ; attempt += 1) {
