@@ -189,6 +189,12 @@ export const SETTINGS = {
     roles: conductor,
     help: 'An image that is not available this long after it was registered is given up.',
   }),
+  auditDays: setting({
+    env: 'BATON_AUDIT_DAYS',
+    schema: integer(0, 36_500).default(400),
+    roles: conductor,
+    help: 'How many days the record of who changed what is kept. 0: for ever.',
+  }),
   cpuAllocationRatio: setting({
     env: 'BATON_CPU_ALLOCATION_RATIO',
     schema: z.coerce.number().min(1).max(64).default(4),

@@ -4,7 +4,7 @@ import { Organization } from '../identity/organization.entity.js';
 
 /**
  * A change that somebody asked for, written in the transaction of the change: what is here was done, and what was done
- * is here. Nothing changes or deletes a row. It holds no bodies, so no secrets.
+ * is here. Nothing changes a row, and none is deleted before its time (`AuditRetention`). It holds no bodies, so no secrets.
  */
 @Entity()
 @Index(['organizationId', 'id'])
