@@ -12,9 +12,9 @@ export class LoadBalancer {
     server.on('connection', (client) => this.join(client, this.ports.length));
   }
 
-  static async listen(port: number, ports: readonly number[]): Promise<LoadBalancer> {
+  static async listen(port: number, ports: readonly number[], host = '127.0.0.1'): Promise<LoadBalancer> {
     const server = createServer();
-    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
     return new LoadBalancer(server, ports);
   }
 

@@ -372,6 +372,8 @@ export function longCalls(libvirt: Libvirt, lender: ConnectionLender) {
         if (count < 0) throw new LibvirtCallError(libvirt.connectionError(connection));
         if (!out[0]) return [];
         try {
+          // A host without any domain has a list too, with nothing in it.
+          if (count === 0) return [];
           return libvirt.decodeStatistics(out[0] as Handle, count).map(({ domain, values }) => ({ uuid: uuidOf(libvirt, domain), values }));
         } finally {
           call.virDomainStatsRecordListFree(out[0]);
