@@ -1,6 +1,8 @@
 /** Start, stop and hard-reboot: by id, by name, and for all that carry a label. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { fsck } from '../src/conductor/admin/fsck.js';
+import { lockVmForCloud, lockVms } from '../src/conductor/virtual-machines/vm-wishes.js';
+import type { OrganizationId, UserId } from '../src/protocol/ids.js';
 import { startCloud, type Cloud } from './support/cloud.js';
 import { VmClient } from './support/vm-client.js';
 
@@ -36,6 +38,28 @@ describe('a VM', () => {
       'InstanceStartRequest',
       'InstanceStartSuccess',
     ]);
+  });
+
+  it('that somebody acts on is waited for by other actions, and not by what only refers to it', async () => {
+    const { id } = await vms.active({ name: 'in-hand' });
+    const [owner] = await cloud.database.query<[{ organization_id: OrganizationId; user_id: UserId }]>(
+      'SELECT organization_id, user_id FROM virtual_machine WHERE id = $1',
+      [id],
+    );
+    const principal = { organizationId: owner.organization_id, userId: owner.user_id };
+    await cloud.database.transaction(async (transaction) => {
+      expect(await lockVms(transaction, principal, { id })).toHaveLength(1);
+      await cloud.database.transaction(async (another) => {
+        await another.query(`SET LOCAL lock_timeout = '500ms'`);
+        await another.query(
+          `INSERT INTO event (organization_id, virtual_machine_id, user_id, time, reason, object, message)
+           VALUES ($1, $2, $3, now(), 'InstanceStopSuccess', 'in-hand', 'Meanwhile.')`,
+          [principal.organizationId, id, principal.userId],
+        );
+        expect(await lockVmForCloud(another, id)).toBeUndefined();
+        await expect(lockVms(another, principal, { id })).rejects.toMatchObject({ driverError: { code: '55P03' } });
+      });
+    });
   });
 
   it('is reset once for each hard reboot, and not again when its task comes twice', async () => {

@@ -100,10 +100,13 @@ const WRITE = `
 export const beingSnapshotted = (name: string): ApiError =>
   badRequest(`A snapshot of ${name} is being taken. Try again when it is complete.`);
 
-/** The VMs as they are, and as they stay until the transaction ends. */
+/**
+ * The VMs as they are, and as they stay until the transaction ends. Their rows are never deleted, so that what refers to
+ * them (events, metrics, webhooks) has nothing to wait for.
+ */
 export async function lockVms(transaction: EntityManager, principal: Principal, selector: VmSelector): Promise<LockedVm[]> {
   const { condition, parameters } = where(selector);
-  const locked = await transaction.query<{ id: VmId }[]>(`${LOCK} AND ${condition} ORDER BY vm.id FOR UPDATE OF vm`, [
+  const locked = await transaction.query<{ id: VmId }[]>(`${LOCK} AND ${condition} ORDER BY vm.id FOR NO KEY UPDATE OF vm`, [
     principal.organizationId,
     ...parameters,
   ]);
@@ -113,7 +116,7 @@ export async function lockVms(transaction: EntityManager, principal: Principal, 
 /** For what the cloud itself wants of a VM. @returns undefined when it is gone, or when somebody else has it in hand. */
 export async function lockVmForCloud(transaction: EntityManager, id: VmId): Promise<LockedVm | undefined> {
   const locked = await transaction.query<unknown[]>(
-    'SELECT id FROM virtual_machine WHERE id = $1 AND deleted_at IS NULL FOR UPDATE SKIP LOCKED',
+    'SELECT id FROM virtual_machine WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED',
     [id],
   );
   if (locked.length === 0) return undefined;
