@@ -75,10 +75,11 @@ describe('bin/up', () => {
       count: 1,
     });
   };
-  const untilActive = async (name: string): Promise<void> =>
+  const untilActive = async (...names: string[]): Promise<void> =>
     await eventually(async () => {
       const { instances } = await call('/virtual-machines');
-      expect(instances).toEqual([expect.objectContaining({ name, status: 'ACTIVE' })]);
+      expect(instances).toHaveLength(names.length);
+      expect(instances).toEqual(expect.arrayContaining(names.map((name) => expect.objectContaining({ name, status: 'ACTIVE' }))));
     }, PATIENCE_MS);
 
   it('makes a cloud whose machines are still there after Ctrl-C and after kill -9', async () => {
@@ -86,15 +87,17 @@ describe('bin/up', () => {
     await createVm('kept');
     await untilActive('kept');
     const key = (await readFile(join(folder, 'baton.env'), 'utf8')).match(/BATON_API_KEY=.*/)![0];
+    // Ctrl-C in the middle of its making.
+    await createVm('begun');
     expect(await end(first.cloud, 'SIGINT')).toBe(0);
 
     await readIntoShell();
     const second = await up();
-    await untilActive('kept');
+    await untilActive('kept', 'begun');
     await end(second.cloud, 'SIGKILL');
 
     await up();
-    await untilActive('kept');
+    await untilActive('kept', 'begun');
     expect(await readFile(join(folder, 'baton.env'), 'utf8')).toContain(key);
     expect(await readFile(join(folder, 'baton.env'), 'utf8')).toContain('BATON_NODES=2');
   }, 300_000);
