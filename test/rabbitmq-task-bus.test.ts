@@ -10,7 +10,7 @@ import { RabbitMqTaskPublisher } from '../src/messaging/rabbitmq/task-publisher.
 import { DEAD_LETTER_QUEUE, TASK_EXCHANGE } from '../src/messaging/rabbitmq/topology.js';
 import { describeTaskBus, exampleTask, Inbox, type TaskBusHarness } from '../src/messaging/task-bus.contract.js';
 import type { DeadLetter, Delivery } from '../src/messaging/task-bus.js';
-import { PROTOCOL_VERSION } from '../src/protocol/task.js';
+import { PROTOCOL_VERSION, type ConvergeTask } from '../src/protocol/task.js';
 import { startRabbitMq, type RabbitMqServer } from './support/rabbitmq.js';
 import { eventually } from './support/eventually.js';
 
@@ -173,6 +173,30 @@ describe('the RabbitMQ task bus', () => {
     await inbox.atLeast(1);
     // A queue that lost its leader costs several rounds of ten seconds before it is there again.
   }, 150_000);
+
+  it('goes on when its queue is deleted and declared anew while it is at work', async () => {
+    const inHand: Delivery[] = [];
+    const arrived = new Set<string>();
+    const settle = (delivery: Delivery): void => {
+      arrived.add(delivery.task.taskId);
+      delivery.ack();
+    };
+    let put = (delivery: Delivery): void => void inHand.push(delivery);
+    await harness.consumer().consume(node, 8, (delivery) => put(delivery));
+    const publish = (tasks: readonly ConvergeTask[]): Promise<unknown> =>
+      Promise.all(tasks.map(async (task) => expect(await harness.publisher.publish(node, task)).toBe('confirmed')));
+    await publish(Array.from({ length: 30 }, exampleTask));
+    await eventually(() => expect(inHand).toHaveLength(8));
+
+    const channel = await admin.createChannel();
+    await channel.deleteQueue(node);
+    await harness.publisher.declareQueue(node);
+    put = settle;
+    inHand.forEach(settle);
+    const late = Array.from({ length: 30 }, exampleTask);
+    await publish(late);
+    await eventually(() => expect(late.filter(({ taskId }) => !arrived.has(taskId))).toEqual([]), 40_000);
+  });
 
   it.each([
     ['is not JSON', 'not a task at all'],

@@ -14,6 +14,8 @@ import type { RabbitMqConnection } from './connection.js';
 import { answeredInTime, keepAlive, lossOf } from './keep-alive.js';
 
 const LOOK_AGAIN_MS = 5_000;
+/** Where nothing came although something waited: a broker that delivers at all does it sooner. */
+const LOOK_TWICE_MS = 1_000;
 
 export interface QueueDelivery {
   readonly message: ConsumeMessage;
@@ -34,6 +36,8 @@ export interface QueueOptions {
 interface Consumption {
   readonly channel: Channel;
   readonly inHand: Set<number>;
+  /** How many have come. */
+  received: number;
   open: boolean;
   consumerTag?: string;
 }
@@ -78,7 +82,7 @@ export class QueueSubscription implements Subscription {
     const connection = await this.connection.live(this.stop.signal);
     const channel = await connection.createChannel();
     const lost = lossOf(channel, 'the channel');
-    const consumption: Consumption = { channel, inHand: new Set(), open: true };
+    const consumption: Consumption = { channel, inHand: new Set(), received: 0, open: true };
     channel.on('close', () => (consumption.open = false));
     this.current = consumption;
     const over = new AbortController();
@@ -88,7 +92,7 @@ export class QueueSubscription implements Subscription {
     try {
       const deleted = await answeredInTime(this.setUp(consumption), 'to the set-up of the consumer');
       established();
-      await Promise.race([lost, deleted.gone, cancelled, this.forgotten(channel, over.signal)]);
+      await Promise.race([lost, deleted.gone, cancelled, this.neglected(consumption, over.signal)]);
     } catch (error) {
       // Not waited for: a broker that has just been silent may be silent to this as well.
       if (consumption.open) void channel.close().catch(() => undefined);
@@ -108,16 +112,23 @@ export class QueueSubscription implements Subscription {
   }
 
   /**
-   * Rejects when the queue has no consumer, or does not answer. The broker usually tells a consumer whose queue is
-   * deleted, but not one whose queue was declared anew at once (seen on RabbitMQ 3.10 with quorum queues).
+   * Rejects when the queue has no consumer, delivers nothing of what waits in it, or does not answer. The broker usually
+   * tells a consumer whose queue is deleted, but not one whose queue is declared anew at once. It then has forgotten the
+   * consumer; or, where deliveries were in hand, has taken it over into the new queue, hands it as many messages as it may
+   * have in hand, and loses them on the way, for their numbers were used before (RabbitMQ 3.10, quorum queues). Closing
+   * the channel gives them back.
    */
-  private async forgotten(channel: Channel, over: AbortSignal): Promise<void> {
+  private async neglected(consumption: Consumption, over: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([over, this.stop.signal]);
-    for (;;) {
-      await sleep(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    for (let suspected = false; ; ) {
+      const { received } = consumption;
+      await sleep(suspected ? LOOK_TWICE_MS : LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
-      const { consumerCount } = await answeredInTime(channel.checkQueue(this.options.queue), 'about the queue');
+      const { consumerCount, messageCount } = await answeredInTime(consumption.channel.checkQueue(this.options.queue), 'about the queue');
       if (consumerCount === 0) throw new Error('the broker has forgotten the consumer: the queue was declared anew');
+      const starved = messageCount > 0 && consumption.received === received && consumption.inHand.size < this.options.prefetch;
+      if (starved && suspected) throw new Error(`the broker delivers none of ${messageCount} messages: the queue was declared anew`);
+      suspected = starved;
     }
   }
 
@@ -142,6 +153,7 @@ export class QueueSubscription implements Subscription {
     const { channel, inHand } = consumption;
     const tag = message.fields.deliveryTag;
     inHand.add(tag);
+    consumption.received++;
     const settle = (how: () => void) => () => {
       if (!consumption.open || !inHand.delete(tag)) return;
       how();
