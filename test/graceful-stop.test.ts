@@ -143,6 +143,33 @@ describe('a process that is asked to end', () => {
     await receiver.stop();
   });
 
+  it('a conductor that waits for a Git server lets go of it, and whoever is next asks it at once', async () => {
+    const silent = await WebhookReceiver.start({ silent: true });
+    const own = { ...servers, databaseUrl: await freshDatabase() };
+    const other = await new DataSource(dataSourceOptions({ databaseUrl: own.databaseUrl, databasePool: 2 })).initialize();
+    try {
+      await migrate(other);
+      await seed(other, TEST_SEED);
+      const leaving = await startConductorProcess(own, { ...SETTINGS, BATON_EGRESS_ALLOW: '127.0.0.0/8' });
+      const added = await fetch(`${leaving.url}/gitops/git-repo`, {
+        method: 'POST',
+        headers: { api_key: TEST_SEED.apiKey, 'content-type': 'application/json' },
+        body: JSON.stringify({ name: 'silent', url: silent.url('/silent.git'), poll_seconds: 3600 }),
+      });
+      expect(added.status).toBe(200);
+      await eventually(() => expect(silent.connections).toBeGreaterThan(0));
+      const { exitCode, milliseconds } = await leaving.process.endsAfter('SIGTERM');
+      expect(exitCode).toBe(0);
+      expect(milliseconds).toBeLessThan(PROMISED_MS);
+      expect(await other.query('SELECT lease, next_pass_at <= now() AS due, fetch_error FROM git_repository')).toEqual([
+        { lease: null, due: true, fetch_error: null },
+      ]);
+    } finally {
+      await other.destroy();
+      await silent.stop();
+    }
+  });
+
   it('a worker takes nothing more, finishes what it has begun, and leaves the rest in its queue', async () => {
     await worker.stop();
     worker = await startWorker('1500');

@@ -1,5 +1,5 @@
 /** What a repository says at this moment: the commit that it was rolled back to, or the newest of its branch. */
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { ApiError } from '../../http/api-error.js';
 import type { GitCredentials } from '../git/git-connection.js';
 import { GitError } from '../git/git-error.js';
@@ -12,7 +12,9 @@ import { Syncs } from './syncs.js';
 export type FetchedRepository = Pick<LeasedRepository, 'url' | 'path' | 'credentials' | 'hostKeys'>;
 
 @Injectable()
-export class DesiredState {
+export class DesiredState implements OnModuleDestroy {
+  private readonly ending = new AbortController();
+
   constructor(
     private readonly fetcher: GitFetcher,
     private readonly secrets: SealedSecrets,
@@ -20,9 +22,14 @@ export class DesiredState {
     private readonly syncs: Syncs,
   ) {}
 
+  /** A server that takes its time keeps no conductor from ending. */
+  onModuleDestroy(): void {
+    this.ending.abort();
+  }
+
   /**
    * @param goingOn a sync is being carried out: the server is asked again only when it is time, or a push came.
-   * @returns nothing as long as nothing could be fetched.
+   * @returns nothing as long as nothing could be fetched, and when the conductor ends meanwhile.
    */
   async current(repository: LeasedRepository, goingOn: boolean): Promise<KeptSnapshot | undefined> {
     const known = repository.fetchedCommit;
@@ -35,7 +42,7 @@ export class DesiredState {
     return !goingOn || requested !== null || fetchedAt === null || fetchedAt.getTime() + pollSeconds * 1_000 <= Date.now();
   }
 
-  /** @returns the newest commit; the one that was known where none could be fetched. */
+  /** @returns the newest commit; the one that was known where none could be fetched; null when the conductor ends. */
   private async fetch(repository: LeasedRepository): Promise<string | null> {
     const { fetchedCommit, hostKeys } = repository;
     try {
@@ -45,6 +52,7 @@ export class DesiredState {
       await this.syncs.fetched(repository, commit, (fetched === 'unchanged' ? undefined : fetched.hostKeys) ?? hostKeys);
       return commit;
     } catch (error) {
+      if (this.ending.signal.aborted) return null;
       if (!(error instanceof GitError || error instanceof ApiError)) throw error;
       await this.syncs.fetchFailed(repository, error.message);
       return fetchedCommit;
@@ -57,13 +65,14 @@ export class DesiredState {
    */
   async fetchAt(repository: FetchedRepository, ref: string, knownCommit?: string): Promise<GitSnapshot | 'unchanged'> {
     const { url, path, credentials, hostKeys } = repository;
-    return await this.fetcher.fetch({
+    const source = {
       url: url!,
       ref,
       path,
       ...(credentials !== null && { credentials: this.secrets.open<GitCredentials>(credentials) }),
       ...(hostKeys !== null && { hostKeys }),
       ...(knownCommit !== undefined && { knownCommit }),
-    });
+    };
+    return await this.fetcher.fetch(source, this.ending.signal);
   }
 }

@@ -43,7 +43,8 @@ export class Reconciler {
     const pollMs = repository.pollSeconds * 1_000;
     const last = await this.syncs.latest(repository.id);
     const snapshot = await this.desired.current(repository, last?.state === 'running');
-    if (snapshot === undefined || (await aborted())) return pollMs;
+    if (await aborted()) return 0;
+    if (snapshot === undefined) return pollMs;
     const { commit, manifest } = snapshot;
     await this.ownership.adopt(repository);
     const running = last?.state === 'running' && last.commit === commit.id ? last : undefined;
