@@ -172,7 +172,7 @@ describe('a process that is asked to end', () => {
 
   it('a worker takes nothing more, finishes what it has begun, and leaves the rest in its queue', async () => {
     await worker.stop();
-    worker = await startWorker('1500');
+    worker = await startWorker('4000');
     const vms = await create(staying.url, { name: 'begun', count: 12 });
     await eventually(async () => expect((await statuses()).filter((status) => status === 'BUILD').length).toBe(4), PATIENCE_MS);
     const admin = await connect(servers.amqpUrl);
