@@ -28,7 +28,7 @@ export const FLAVOR_FEATURES: FlavorFeatures = {
   network_optimised: false,
   no_reboot: false,
   no_hibernation: false,
-  no_snapshot: true,
+  no_snapshot: false,
   local_storage_only: true,
   api_only: false,
 };
